@@ -1,0 +1,1 @@
+//! Traced producer and consumer for lapin.

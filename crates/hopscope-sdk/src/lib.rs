@@ -1,0 +1,1 @@
+//! Traced send, receive, process and settle for message clients, on the OpenTelemetry API.

@@ -1,0 +1,1 @@
+//! Receivers, ingest, read API and web interface.

@@ -1,0 +1,1 @@
+//! The Store contract, its test kit, the memory and the embedded implementation.

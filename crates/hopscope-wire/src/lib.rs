@@ -1,0 +1,1 @@
+//! Which bytes are which batch: OTLP traces in protobuf and JSON.
