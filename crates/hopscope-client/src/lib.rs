@@ -1,1 +1,3 @@
-//! The JSON of the API v1 and a typed client for it.
+//! The JSON of the API v1 ([`api`]) and a typed client for it.
+
+pub mod api;
