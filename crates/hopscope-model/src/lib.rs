@@ -9,6 +9,7 @@
 //! - [`Trajectory`]: the story that is told from it.
 
 mod batch;
+pub mod context;
 mod event;
 mod evidence;
 mod id;
