@@ -15,6 +15,7 @@ mod evidence;
 mod id;
 mod progress;
 pub mod query;
+mod reference;
 mod texts;
 mod trajectory;
 
@@ -27,6 +28,7 @@ pub use evidence::{Coverage, Evidence, Key, Limits, Position};
 pub use id::{EventId, SpanContext, SpanId, TraceId};
 pub use progress::{Progress, ProgressKind};
 pub use query::Query;
+pub use reference::RefError;
 pub use texts::{Text, Texts};
 pub use trajectory::{
     Attempt, Copy, CopyKind, Gap, GapKind, GroupStory, Join, JoinedEvent, Latency, MessageRef, Point,

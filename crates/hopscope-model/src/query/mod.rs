@@ -1,7 +1,25 @@
 //! [`Query`]: what a person looks for, as data. One AST, one text form, one parser, shared by UI, CLI and API.
+//!
+//! ```text
+//! service:checkout dest:orders* -outcome:ok duration>250ms since:15m "an order key"
+//! ```
+//!
+//! Words are separated by blanks and must all hold; `"..."` with backslash escapes keeps blanks together; a
+//! field with `-` before it must not hold. Text without a field is *recognised*: trace ids, span ids,
+//! `topic/partition/offset`, ... [`Query::parse_input`] also takes a whole log line.
+
+mod keys;
+mod log_line;
+mod parse;
+mod print;
+mod recognise;
+#[cfg(test)]
+mod tests;
+mod time;
 
 use crate::event::vocabulary;
 use crate::{EventRef, Position, SpanContext, SpanId, State, TraceId};
+pub use parse::ParseError;
 
 /// A conjunction of terms in a range of event time.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -19,6 +37,8 @@ pub struct Query {
 pub enum Term {
     /// Free text that was recognised.
     Free(Free),
+    /// Free text that may be several things, the likeliest first: one of them must hold. Never empty.
+    AnyOf(Vec<Free>),
     /// `field:value`, `field>value`, with `-` before it for "not".
     Field {
         /// True for "not".
@@ -43,6 +63,15 @@ pub enum Free {
     Context(SpanContext),
     /// Coordinates; an empty system means any.
     Position(Position),
+    /// A message id with where it belongs; empty system or destination means any.
+    MessageId {
+        /// `messaging.system`, or empty.
+        system: String,
+        /// Destination, or empty.
+        destination: String,
+        /// The id.
+        id: String,
+    },
     /// Anything else: a message id, correlation id or business key.
     Word(String),
 }
@@ -146,6 +175,7 @@ impl Term {
     fn matches(&self, event: EventRef<'_>) -> bool {
         match self {
             Self::Free(free) => free.matches(event),
+            Self::AnyOf(alternatives) => alternatives.iter().any(|free| free.matches(event)),
             Self::Field { negated, field, comparison, value } => {
                 matches!(field, Field::State) || field_matches(*field, *comparison, value, event) != *negated
             }
@@ -154,6 +184,19 @@ impl Term {
 }
 
 impl Free {
+    /// What it was recognised as, a stable name: `trace_id`, `span_id`, `context`, `position`, `message_id`,
+    /// `word`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Trace(_) => "trace_id",
+            Self::Span(_) => "span_id",
+            Self::Context(_) => "context",
+            Self::Position(_) => "position",
+            Self::MessageId { .. } => "message_id",
+            Self::Word(_) => "word",
+        }
+    }
+
     fn matches(&self, event: EventRef<'_>) -> bool {
         match self {
             Self::Trace(trace) => {
@@ -172,6 +215,11 @@ impl Free {
                     && event.lane() == at.lane
                     && (at.system.is_empty() || event.system() == at.system)
                     && (at.cluster.is_empty() || event.cluster().is_empty() || event.cluster() == at.cluster)
+            }
+            Self::MessageId { system, destination, id } => {
+                event.message_id() == id
+                    && (system.is_empty() || event.system() == system)
+                    && (destination.is_empty() || event.destination() == destination)
             }
             Self::Word(word) => {
                 event.message_id() == word
