@@ -1,8 +1,11 @@
 //! [`Batch`]: the only thing that crosses a hop. Columns inside, [`EventRef`] to read a row.
 //!
-//! A batch is built once by a [`BatchBuilder`] and then edited in two ways only: [`Batch::retain`] drops
-//! events, [`Batch::map_strings`] rewrites one text column. Whatever holds a batch may therefore rely on
-//! every [`Text`] in it being valid.
+//! A batch is built once by a [`BatchBuilder`] and then edited in few ways only: [`Batch::retain`] drops
+//! events, [`Batch::retain_attributes`] drops attributes, [`Batch::map_strings`] rewrites one text column,
+//! [`Batch::forget_unused`] wipes what was dropped. Whatever holds a batch may therefore rely on every
+//! [`Text`] in it being valid.
+
+mod forget;
 
 use crate::event::{Identity, event_id};
 use crate::progress::{Progress, ProgressKind};
@@ -59,6 +62,10 @@ macro_rules! event_columns {
 
             fn retain(&mut self, mask: &[bool]) {
                 $(retain_masked(&mut self.$name, mask);)*
+            }
+
+            fn rename(&mut self, mut f: impl FnMut(&mut Text)) {
+                $(self.$name.iter_mut().for_each(|value| forget::Names::rename(value, &mut f));)*
             }
 
             /// The row of that event.
