@@ -1,1 +1,71 @@
 //! Traced send, receive, process and settle for message clients, on the OpenTelemetry API.
+//!
+//! One vocabulary for Kafka, RabbitMQ, NATS and RocketMQ. Applications meet it through an adapter crate
+//! (`hopscope-rdkafka`, `hopscope-lapin`, `hopscope-async-nats`, `hopscope-rocketmq`); this crate is
+//! what the adapters are made of, and what one writes an adapter for another client with.
+//!
+//! ```
+//! use hopscope_sdk::{Details, Place, Telemetry};
+//! # let mut headers = hopscope_sdk::kit::MapHeaders::default();
+//! # fn client_sends(_: &hopscope_sdk::kit::MapHeaders) -> Result<(i32, i64), std::io::Error> { Ok((0, 7)) }
+//! let telemetry = Telemetry::global();
+//!
+//! // The producer: the span ends at the broker's acknowledgement, with the coordinates in it.
+//! let place = Place::Kafka { topic: "orders", partition: None, offset: None };
+//! let sending = telemetry.send("send", place, &Details { key: "4711", ..Details::default() });
+//! sending.inject(&mut headers);
+//! match client_sends(&headers) {
+//!     Ok((partition, offset)) => {
+//!         let stored = Place::Kafka { topic: "orders", partition: Some(partition), offset: Some(offset) };
+//!         sending.confirm(stored, &Details::default());
+//!     }
+//!     Err(error) => sending.fail(&error),
+//! }
+//!
+//! // The consumer: what is known about the message travels beside it, never in it.
+//! let place = Place::Kafka { topic: "orders", partition: Some(0), offset: Some(7) };
+//! let delivery = telemetry.receive("poll", place, &Details { group: "payment", ..Details::default() }, &headers);
+//! let processing = delivery.process();
+//! processing.context(); // what the handler sends becomes its child: `run`, `enter`
+//! let declared = processing.succeed(); // the process span ends here
+//! declared.settle("commit").confirm(); // the settle span ends at the confirmation
+//! ```
+//!
+//! Whoever exports to Jaeger, Tempo or anything else gets spans as the OpenTelemetry messaging conventions 1.44
+//! want them; `docs/attributes.md` lists what is added where the conventions have no name.
+//!
+//! # What it never does
+//! It returns no error, does not panic and does not block in the application, whatever the input.
+//!
+//! # It is not
+//! - an agent: a client library is wrapped, not patched;
+//! - a messaging framework: connections, topologies and threads stay the client library's;
+//! - a `tracing` layer: spans are OpenTelemetry's own. `tracing-opentelemetry` may stand beside it.
+
+mod baggage;
+mod carrier;
+mod details;
+mod failure;
+pub mod kit;
+mod place;
+mod process;
+mod receive;
+mod send;
+mod settle;
+mod step;
+mod telemetry;
+
+pub use carrier::{CarrierMut, Formats, Origin};
+pub use details::{CopiedFrom, CopyKind, Details, Server};
+pub use failure::Failure;
+pub use hopscope_model::Disposition;
+pub use hopscope_model::context::{Format, Headers};
+pub use place::Place;
+pub use process::{Declared, Outcome, Processing, Run};
+pub use receive::{Delivery, Traced};
+pub use send::Sending;
+pub use settle::Settling;
+pub use telemetry::{Relation, Telemetry};
+
+/// The OpenTelemetry API that this crate is built on, so that an application needs no second version of it.
+pub use opentelemetry;
