@@ -740,6 +740,16 @@ impl BatchBuilder {
         self.batch.attributes.push(attributes);
     }
 
+    /// The columns so far, to read.
+    pub fn columns(&self) -> &EventColumns {
+        &self.batch.columns
+    }
+
+    /// Amends the creation of an event that was pushed: a later one of the batch may tell that it was wrong.
+    pub fn set_creation(&mut self, index: usize, creation: SpanContext) {
+        self.batch.columns.creation[index] = creation;
+    }
+
     /// One sample of progress.
     pub fn push_progress(&mut self, row: ProgressRow) {
         self.batch.progress.push(row);
