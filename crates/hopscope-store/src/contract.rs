@@ -247,3 +247,8 @@ impl Dimension {
         }
     }
 }
+
+/// The reason that stands in the coverage when an aggregation has more rows than were asked for.
+pub(crate) fn rows_left_out(rows: usize, rows_max: usize) -> String {
+    format!("more rows than asked for rows={rows} rows_max={rows_max}")
+}

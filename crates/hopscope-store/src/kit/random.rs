@@ -1,0 +1,172 @@
+//! Random small worlds for comparing a store with [`Memory`](crate::memory::Memory): few distinct values, so
+//! that everything collides with everything.
+
+use super::build::context;
+use super::{NOW_NS, SECOND_NS};
+use hopscope_model::query::{Comparison, Field, Free, Literal, Term, Time};
+use hopscope_model::{
+    Batch, BatchBuilder, Key, MessageEvent, Outcome, Position, Progress, ProgressKind, Query, Source, Stage,
+    Tenant,
+};
+
+/// SplitMix64: small, seeded, good enough for choosing.
+#[derive(Clone, Debug)]
+pub struct Random(pub u64);
+
+impl Random {
+    /// The next 64 bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Less than `bound`, which is not 0.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.bits() % bound
+    }
+
+    /// True once in `one_in`.
+    pub fn chance(&mut self, one_in: u64) -> bool {
+        self.below(one_in) == 0
+    }
+
+    fn name(&mut self, prefix: &str, of: u64) -> String {
+        match self.below(of + 1) {
+            0 => String::new(),
+            number => format!("{prefix}{number}"),
+        }
+    }
+}
+
+/// One event.
+pub fn event(random: &mut Random) -> MessageEvent {
+    let own = context(random.below(4), random.below(12));
+    MessageEvent {
+        trace: own.trace,
+        span: own.span,
+        parent: context(0, random.below(6)).span,
+        creation: (!random.chance(4)).then(|| context(random.below(4), random.below(6))),
+        start_ns: NOW_NS - random.below(8) as i64 * SECOND_NS,
+        duration_ns: (!random.chance(3)).then(|| random.below(500) * 1_000_000),
+        system: ["kafka", "nats", ""][random.below(3) as usize].into(),
+        cluster: random.name("cluster-", 2),
+        destination: random.name("dest-", 2),
+        address: random.name("dest-", 2),
+        lane: random.name("", 2),
+        position: (!random.chance(3)).then(|| random.below(5) as i64),
+        message_id: random.name("word-", 5),
+        correlation_id: random.name("word-", 5),
+        keys: (0..random.below(3)).map(|_| format!("word-{}", random.below(6))).collect(),
+        group: random.name("group-", 2),
+        service: random.name("service-", 2),
+        attempt: (!random.chance(3)).then(|| 1 + random.below(3) as u32),
+        outcome: match random.below(3) {
+            0 => Outcome::Ok,
+            1 => Outcome::Unknown,
+            _ => Outcome::Failed { reason: random.name("reason-", 2) },
+        },
+        ..MessageEvent::new(Stage::ALL[random.below(Stage::ALL.len() as u64) as usize])
+    }
+}
+
+/// One batch of up to `events_max` events and some progress, `number` seconds after now.
+pub fn batch(random: &mut Random, number: i64, events_max: u64) -> Batch {
+    let mut builder = BatchBuilder::new(Tenant::default(), Source::Otlp, NOW_NS + number * SECOND_NS);
+    for _ in 0..random.below(events_max + 1) {
+        builder.push_event(&event(random));
+    }
+    for _ in 0..random.below(4) {
+        builder.push_progress_owned(&progress(random));
+    }
+    builder.finish()
+}
+
+/// One sample of progress.
+pub fn progress(random: &mut Random) -> Progress {
+    let place = random.below(6) as i64;
+    Progress {
+        kind: match random.below(3) {
+            0 => ProgressKind::Floor { next: place },
+            1 => ProgressKind::Settled { position: place },
+            _ => ProgressKind::Seen,
+        },
+        system: ["kafka", "nats"][random.below(2) as usize].into(),
+        cluster: random.name("cluster-", 2),
+        destination: random.name("dest-", 2),
+        lane: random.name("", 2),
+        ..super::progress_at(&random.name("group-", 2), "", random.below(6) as i64, ProgressKind::Seen)
+    }
+}
+
+/// Coordinates.
+pub fn position(random: &mut Random) -> Position {
+    Position {
+        system: ["kafka", "nats", ""][random.below(3) as usize].into(),
+        cluster: random.name("cluster-", 2),
+        destination: random.name("dest-", 2),
+        lane: random.name("", 2),
+        position: random.below(5) as i64,
+    }
+}
+
+/// One key.
+pub fn key(random: &mut Random) -> Key {
+    match random.below(9) {
+        0 => Key::Trace(context(random.below(4), 0).trace),
+        1 => Key::Span(context(0, random.below(12)).span),
+        2 => Key::Children(context(0, random.below(6)).span),
+        3 => Key::Creation(context(random.below(4), random.below(6))),
+        4 => Key::Position(position(random)),
+        5 => Key::MessageId {
+            system: ["kafka", ""][random.below(2) as usize].into(),
+            destination: random.name("dest-", 2),
+            id: format!("word-{}", random.below(6)),
+        },
+        6 => Key::Correlation(format!("word-{}", random.below(6))),
+        7 => Key::Business(format!("word-{}", random.below(6))),
+        _ => Key::Progress(position(random)),
+    }
+}
+
+/// One query of up to two terms.
+pub fn query(random: &mut Random) -> Query {
+    let terms = (0..random.below(3)).map(|_| if random.chance(2) { free(random) } else { field(random) });
+    let terms = terms.collect();
+    let mut time = || random.chance(3).then(|| Time::Ago(random.below(8) * SECOND_NS as u64));
+    Query { terms, since: time(), until: time() }
+}
+
+fn free(random: &mut Random) -> Term {
+    Term::Free(match random.below(5) {
+        0 => Free::Trace(context(random.below(4), 0).trace),
+        1 => Free::Span(context(0, random.below(12)).span),
+        2 => Free::Context(context(random.below(4), random.below(6))),
+        3 => Free::Position(position(random)),
+        _ => Free::Word(["word-1", "word-2", "dest-1", "service-1"][random.below(4) as usize].into()),
+    })
+}
+
+fn field(random: &mut Random) -> Term {
+    let field = Field::ALL[random.below(Field::ALL.len() as u64) as usize];
+    let text = |text: &str| Literal::Text(text.into());
+    let value = match field {
+        Field::Service => text(["service-1", "service-*", "*"][random.below(3) as usize]),
+        Field::Destination => text("dest-1"),
+        Field::System => text("kafka"),
+        Field::Group => text("group-1"),
+        Field::Key | Field::MessageId => text(["word-1", "word-2", "word-*"][random.below(3) as usize]),
+        Field::Outcome => text("failed"),
+        Field::State => text("expired"),
+        Field::Stage => text("send"),
+        Field::Duration => Literal::Duration(250_000_000),
+        Field::Attempt => Literal::Number(2),
+    };
+    let comparison = match value {
+        Literal::Text(_) => Comparison::Equal,
+        _ => [Comparison::Less, Comparison::Equal, Comparison::GreaterOrEqual][random.below(3) as usize],
+    };
+    Term::Field { negated: random.chance(3), field, comparison, value }
+}
