@@ -15,6 +15,7 @@ mod json_text;
 mod mapper;
 mod messaging;
 mod names;
+pub mod order_flow;
 pub mod otlp;
 mod progress;
 mod protobuf;
