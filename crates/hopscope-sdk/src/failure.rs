@@ -41,7 +41,8 @@ impl Failure {
         &self.message
     }
 
-    pub(crate) fn panic(payload: &(dyn std::any::Any + Send)) -> Self {
+    /// The payload of a caught panic: its kind is `panic`, its message what was given to `panic!`.
+    pub fn panic(payload: &(dyn std::any::Any + Send)) -> Self {
         let text = payload.downcast_ref::<&str>().copied();
         let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
         Self::new("panic", text.unwrap_or_default())

@@ -107,6 +107,12 @@ impl Declared {
         self.delivery.settle_in(operation, self.disposition, &self.context)
     }
 
+    /// As [`settle`](Self::settle), where only the call that settles says what is asked of the broker (RabbitMQ's
+    /// `nack`, with or without `requeue`).
+    pub fn settle_as(self, operation: &'static str, disposition: Disposition) -> Settling {
+        self.delivery.settle_in(operation, Some(disposition), &self.context)
+    }
+
     /// The context of the work, for whoever sends on its behalf after its end (a dead letter).
     pub fn context(&self) -> &Context {
         &self.context

@@ -62,6 +62,11 @@ impl Sending {
         self.step.end_ok();
     }
 
+    /// The broker has it and says nothing new (RabbitMQ's confirm).
+    pub fn accepted(self) {
+        self.step.end_ok();
+    }
+
     /// The broker does not have it, or refused it.
     pub fn fail(self, failure: impl Into<Failure>) {
         self.step.end_failed(&failure.into());
