@@ -1,0 +1,476 @@
+//! Real brokers for tests, on this machine, without containers: `cargo xtask brokers up|down|status`.
+//!
+//! Each broker is a value ([`Broker`]): its ports and how to install, start, ask and stop it. This file holds what
+//! is the same for all: the cache folder, free ports, waiting, the state file. Software and data live in the user's
+//! cache folder, never in the source tree. An address in the environment is used instead of starting that broker.
+//! They are single nodes on loopback with guest passwords: made for tests, not for anybody's data.
+
+mod install;
+mod kafka;
+mod nats;
+mod process;
+mod rabbitmq;
+mod rocketmq;
+mod wire;
+
+pub use install::{find, need};
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, Subcommand};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{self, File, TryLockError};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command as Program;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+const READY_LIMIT: Duration = Duration::from_secs(120);
+
+/// One broker as data and functions; the same four steps for everyone.
+pub struct Broker {
+    name: &'static str,
+    version: &'static str,
+    /// The environment variable that holds its address.
+    variable: &'static str,
+    /// Preferred ports; the first is for clients. All move together if one is taken.
+    ports: &'static [u16],
+    address: fn(&[u16]) -> String,
+    /// Downloads into `node.software`, which is an empty folder.
+    install: fn(&Node) -> Result<()>,
+    /// Writes the configuration and spawns; does not wait.
+    start: fn(&Node) -> Result<()>,
+    /// Asks once whether clients can work now.
+    ready: fn(&Node) -> Result<()>,
+    stop: process::Stop,
+}
+
+const ALL: [Broker; 4] = [kafka::BROKER, rabbitmq::BROKER, nats::BROKER, rocketmq::BROKER];
+
+/// Where one broker lives on this machine.
+pub struct Node {
+    /// Programs and libraries, of one version, written once.
+    software: PathBuf,
+    /// Configuration, data and logs.
+    run: PathBuf,
+    ports: Vec<u16>,
+}
+
+impl Node {
+    fn log(&self) -> PathBuf {
+        self.run.join("output.log")
+    }
+
+    fn spawn(&self, command: &mut Program) -> Result<()> {
+        process::start(command, &self.run, &self.log()).map(drop)
+    }
+}
+
+/// What `cargo xtask brokers` can do.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Start the brokers that do not run yet; prints their addresses as shell exports
+    Up {
+        #[command(flatten)]
+        chosen: Chosen,
+        /// Start with empty data folders (brokers that run already are left alone)
+        #[arg(long)]
+        fresh: bool,
+    },
+    /// Stop what `up` started, and nothing else
+    Down {
+        #[command(flatten)]
+        chosen: Chosen,
+    },
+    /// Say what runs where; fails if one does not answer
+    Status {
+        #[command(flatten)]
+        chosen: Chosen,
+    },
+}
+
+/// Which brokers are meant.
+#[derive(Args, Default)]
+pub struct Chosen {
+    /// Only these, separated by commas: kafka, rabbitmq, nats, rocketmq
+    #[arg(long, value_delimiter = ',', value_parser = ["kafka", "rabbitmq", "nats", "rocketmq"])]
+    only: Vec<String>,
+}
+
+impl Chosen {
+    fn brokers(&self) -> impl Iterator<Item = &'static Broker> {
+        ALL.iter().filter(|broker| self.only.is_empty() || self.only.iter().any(|name| name == broker.name))
+    }
+}
+
+/// Runs one of the commands; false if `status` finds a broker that does not answer.
+pub fn command(command: Command) -> Result<bool> {
+    match command {
+        Command::Up { chosen, fresh } => {
+            for (variable, address) in up(&chosen, fresh)?.addresses {
+                println!("export {variable}={address}");
+            }
+            Ok(true)
+        }
+        Command::Down { chosen } => down(&chosen).map(|()| true),
+        Command::Status { chosen } => status(&chosen),
+    }
+}
+
+/// Brokers that answer.
+pub struct Up {
+    /// Environment variable and address, one per broker.
+    pub addresses: Vec<(&'static str, String)>,
+    /// Names of those that this call started.
+    pub started: Vec<String>,
+}
+
+/// Makes sure that the chosen brokers answer, all at the same time.
+pub fn up(chosen: &Chosen, fresh: bool) -> Result<Up> {
+    let cache = Cache::open()?;
+    let state = Mutex::new(cache.load());
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let one = |broker: &'static Broker| (broker, scope.spawn(|| ensure(broker, &cache, &state, fresh)));
+        let threads: Vec<_> = chosen.brokers().map(one).collect();
+        threads.into_iter().map(|(broker, thread)| (broker, thread.join())).collect()
+    });
+    let mut up = Up { addresses: Vec::new(), started: Vec::new() };
+    let mut failed = Vec::new();
+    for (broker, result) in results {
+        match result {
+            Ok(Ok((address, started))) => {
+                up.addresses.push((broker.variable, address));
+                up.started.extend(started.then(|| broker.name.to_string()));
+            }
+            Ok(Err(error)) => failed.push(format!("{}: {error:#}", broker.name)),
+            Err(_) => failed.push(format!("{}: the thread that starts it panicked", broker.name)),
+        }
+    }
+    if !failed.is_empty() {
+        bail!("{}", failed.join("\n"));
+    }
+    Ok(up)
+}
+
+/// One broker: use the given one, or the running one, or install and start it. True if it was started.
+fn ensure(broker: &Broker, cache: &Cache, state: &Mutex<State>, fresh: bool) -> Result<(String, bool)> {
+    let known = lock(state).brokers.get(broker.name).cloned();
+    if let Some(address) = given_address(broker, known.as_ref()) {
+        let reachable = host_and_port(&address).context("no host:port in it").and_then(|at| wire::connect_to(&at));
+        reachable.with_context(|| {
+            format!("cannot reach {}={address} (hint: unset it to start one here)", broker.variable)
+        })?;
+        say(broker, &format!("uses {} from the environment: {address}", broker.variable));
+        return Ok((address, false));
+    }
+    let mut node = cache.node(broker);
+    if let Some(known) = known.filter(|_| !process::marked(&node.run).is_empty()) {
+        node.ports.clone_from(&known.ports);
+        if process::wait_until(Duration::from_secs(5), || Ok((broker.ready)(&node).is_ok()))? {
+            say(broker, &format!("{} runs already: {}", broker.version, known.address));
+            return Ok((known.address, false));
+        }
+        say(broker, "runs but does not answer; starting it anew");
+    }
+    process::stop(&node.run, broker.stop)?;
+    install_once(broker, &node)?;
+    if fresh && node.run.exists() {
+        fs::remove_dir_all(&node.run)?;
+    }
+    node.ports = free_ports(broker)?;
+    start_and_wait(broker, &node)?;
+    let entry = Running::new(broker, &node);
+    let address = entry.address.clone();
+    let mut state = lock(state);
+    state.brokers.insert(broker.name.into(), entry);
+    cache.save(&state)?;
+    Ok((address, true))
+}
+
+/// An address from the environment, unless it is the one that we gave out ourselves.
+fn given_address(broker: &Broker, known: Option<&Running>) -> Option<String> {
+    let given = std::env::var(broker.variable).ok().filter(|value| !value.is_empty())?;
+    let ours = (broker.address)(broker.ports);
+    (given != ours && known.is_none_or(|known| known.address != given)).then_some(given)
+}
+
+fn install_once(broker: &Broker, node: &Node) -> Result<()> {
+    let done = node.software.join("installed");
+    if done.exists() {
+        return Ok(());
+    }
+    let clock = Instant::now();
+    say(broker, &format!("{} is being downloaded", broker.version));
+    if node.software.exists() {
+        fs::remove_dir_all(&node.software)?;
+    }
+    fs::create_dir_all(&node.software)?;
+    (broker.install)(node)?;
+    fs::write(done, broker.version)?;
+    say(broker, &format!("{} installed in {:.1} s", broker.version, clock.elapsed().as_secs_f32()));
+    Ok(())
+}
+
+fn start_and_wait(broker: &Broker, node: &Node) -> Result<()> {
+    let clock = Instant::now();
+    fs::create_dir_all(&node.run)?;
+    if node.log().exists() {
+        fs::rename(node.log(), node.run.join("output.old.log"))?;
+    }
+    (broker.start)(node)?;
+    let processes = process::roots(&process::marked(&node.run)).len();
+    let mut last = String::new();
+    let ready = process::wait_until(READY_LIMIT, || {
+        if process::roots(&process::marked(&node.run)).len() < processes {
+            bail!("a process ended while starting\n{}\nhint: see {}", process::tail(&node.log()), node.log().display());
+        }
+        (broker.ready)(node).map(|()| true).or_else(|error| {
+            last = error.to_string();
+            Ok(false)
+        })
+    });
+    match ready {
+        Ok(true) => {
+            let address = (broker.address)(&node.ports);
+            say(broker, &format!("{} ready in {:.1} s: {address}", broker.version, clock.elapsed().as_secs_f32()));
+            Ok(())
+        }
+        Ok(false) => {
+            process::stop(&node.run, broker.stop)?;
+            bail!("not ready after {} s: {last}\nhint: see {}", READY_LIMIT.as_secs(), node.log().display())
+        }
+        Err(error) => {
+            process::stop(&node.run, broker.stop)?;
+            Err(error)
+        }
+    }
+}
+
+/// Stops the chosen brokers, also those that an interrupted `up` left behind.
+fn down(chosen: &Chosen) -> Result<()> {
+    let names: Vec<_> = chosen.brokers().map(|broker| broker.name.to_string()).collect();
+    stop(&names)
+}
+
+/// Stops brokers by name.
+pub fn stop(names: &[String]) -> Result<()> {
+    let cache = Cache::open()?;
+    let mut state = cache.load();
+    let chosen: Vec<_> = ALL.iter().filter(|broker| names.iter().any(|name| name == broker.name)).collect();
+    std::thread::scope(|scope| {
+        let one = |broker: &&'static Broker| {
+            let (broker, run) = (*broker, cache.node(broker).run);
+            scope.spawn(move || {
+                let clock = Instant::now();
+                match process::stop(&run, broker.stop)? {
+                    0 => say(broker, "did not run"),
+                    _ => say(broker, &format!("stopped in {:.1} s", clock.elapsed().as_secs_f32())),
+                }
+                anyhow::Ok(())
+            })
+        };
+        let threads: Vec<_> = chosen.iter().map(one).collect();
+        threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("stopping panicked"))?)
+    })?;
+    state.brokers.retain(|name, _| !names.contains(name));
+    cache.save(&state)
+}
+
+fn status(chosen: &Chosen) -> Result<bool> {
+    let cache = Cache::open()?;
+    let state = cache.load();
+    let mut all_answer = true;
+    for broker in chosen.brokers() {
+        let known = state.brokers.get(broker.name);
+        if let Some(address) = given_address(broker, known) {
+            println!("{:<9} {address} (from {})", broker.name, broker.variable);
+            continue;
+        }
+        let mut node = cache.node(broker);
+        let processes = process::marked(&node.run);
+        let Some(known) = known.filter(|_| !processes.is_empty()) else {
+            println!("{:<9} does not run", broker.name);
+            all_answer = false;
+            continue;
+        };
+        node.ports.clone_from(&known.ports);
+        let word = (broker.ready)(&node).map_or_else(|error| format!("DOES NOT ANSWER ({error})"), |()| "ready".into());
+        all_answer &= word == "ready";
+        let resident_mib = processes.iter().map(|process| process.resident_kib).sum::<u64>() / 1024;
+        let pids = process::roots(&processes).iter().map(i32::to_string).collect::<Vec<_>>().join(",");
+        println!(
+            "{:<9} {} {word} at {} · pid {pids} · {resident_mib} MiB · log {}",
+            broker.name, known.version, known.address, known.log
+        );
+    }
+    println!("state     {}", cache.state_file().display());
+    Ok(all_answer)
+}
+
+fn say(broker: &Broker, text: &str) {
+    eprintln!("{:<9} {text}", broker.name);
+}
+
+/// `state.json`: what was started, for people, scripts and the next call.
+#[derive(Default, Serialize, Deserialize)]
+struct State {
+    brokers: BTreeMap<String, Running>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Running {
+    version: String,
+    /// The environment variable that tests read, and its value.
+    variable: String,
+    address: String,
+    ports: Vec<u16>,
+    /// For people: a process is recognised by its mark, not by this.
+    pids: Vec<i32>,
+    log: String,
+}
+
+impl Running {
+    fn new(broker: &Broker, node: &Node) -> Self {
+        Running {
+            version: broker.version.into(),
+            variable: broker.variable.into(),
+            address: (broker.address)(&node.ports),
+            ports: node.ports.clone(),
+            pids: process::roots(&process::marked(&node.run)),
+            log: node.log().display().to_string(),
+        }
+    }
+}
+
+/// The cache folder; one command at a time works in it.
+struct Cache {
+    folder: PathBuf,
+    _lock: File,
+}
+
+impl Cache {
+    fn open() -> Result<Self> {
+        let folder = cache_folder(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))?.join("brokers");
+        fs::create_dir_all(&folder).with_context(|| {
+            format!("cannot create {} (hint: set HOPSCOPE_CACHE to a folder that can be written)", folder.display())
+        })?;
+        let folder = folder.canonicalize()?;
+        let lock = File::create(folder.join("lock"))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                eprintln!("waiting for another command that works with the brokers");
+                lock.lock()?;
+            }
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+        Ok(Cache { folder, _lock: lock })
+    }
+
+    fn node(&self, broker: &Broker) -> Node {
+        Node {
+            software: self.folder.join(format!("{}-{}", broker.name, broker.version)),
+            run: self.folder.join("run").join(broker.name),
+            ports: broker.ports.to_vec(),
+        }
+    }
+
+    fn state_file(&self) -> PathBuf {
+        self.folder.join("state.json")
+    }
+
+    /// A missing or damaged file is an empty one: the processes themselves carry the truth.
+    fn load(&self) -> State {
+        let text = fs::read(self.state_file()).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+
+    fn save(&self, state: &State) -> Result<()> {
+        let next = self.folder.join("state.json.next");
+        fs::write(&next, serde_json::to_string_pretty(state)? + "\n")?;
+        fs::rename(next, self.state_file())?;
+        Ok(())
+    }
+}
+
+fn cache_folder(variable: impl Fn(&str) -> Option<String>) -> Result<PathBuf> {
+    if let Some(folder) = variable("HOPSCOPE_CACHE") {
+        return Ok(std::path::absolute(folder)?);
+    }
+    let folder = variable("XDG_CACHE_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
+    let folder = folder.or_else(|| variable("HOME").map(|home| Path::new(&home).join(".cache")));
+    Ok(folder.context("neither HOME nor HOPSCOPE_CACHE is set\nhint: set HOPSCOPE_CACHE")?.join("hopscope"))
+}
+
+/// The preferred ports, or the same pattern some hundreds higher if somebody holds one of them.
+fn free_ports(broker: &Broker) -> Result<Vec<u16>> {
+    let candidates = (0..20).map(|step| broker.ports.iter().map(|port| port + step * 100).collect::<Vec<_>>());
+    let free = |ports: &Vec<u16>| ports.iter().all(|port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok());
+    let ports = candidates.into_iter().find(free).with_context(|| {
+        format!("no free ports: tried={:?} and the next 20 hundreds\nhint: see what listens there", broker.ports)
+    })?;
+    if ports != broker.ports {
+        say(broker, &format!("a port of {:?} is taken by another program, using {ports:?}", broker.ports));
+    }
+    Ok(ports)
+}
+
+/// The first `host:port` in an address: `h:1,h:2`, `amqp://user:word@h:1/vhost`, `nats://h:1`.
+fn host_and_port(address: &str) -> Option<String> {
+    let first = address.split(',').next()?.trim();
+    let rest = first.split_once("://").map_or(first, |(_, rest)| rest);
+    let authority = rest.split(['/', '?']).next()?;
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    host.contains(':').then(|| host.to_string())
+}
+
+fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_folder_follows_the_environment_in_order() {
+        let check = |set: &[(&str, &str)], expected: &str| {
+            let variable = |name: &str| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).into());
+            assert_eq!(cache_folder(variable).expect("a folder"), Path::new(expected));
+        };
+        check(&[("HOPSCOPE_CACHE", "/c"), ("XDG_CACHE_HOME", "/x"), ("HOME", "/h")], "/c");
+        check(&[("XDG_CACHE_HOME", "/x"), ("HOME", "/h")], "/x/hopscope");
+        check(&[("XDG_CACHE_HOME", "relative"), ("HOME", "/h")], "/h/.cache/hopscope");
+        assert!(cache_folder(|_| None).is_err_and(|error| error.to_string().contains("hint:")));
+    }
+
+    #[test]
+    fn host_and_port_are_found_in_every_form_of_address() {
+        let check = |address, expected: Option<&str>| assert_eq!(host_and_port(address).as_deref(), expected);
+        check("a:1,b:2", Some("a:1"));
+        check("amqp://u:p@h:5672/%2f", Some("h:5672"));
+        check("nats://h:4222", Some("h:4222"));
+        check("nonsense", None);
+    }
+
+    #[test]
+    fn a_taken_port_moves_the_whole_pattern() {
+        let holder = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let taken = holder.local_addr().expect("bound").port().min(60_000);
+        let broker = Broker { ports: Box::leak(Box::new([taken, 1])), ..nats::BROKER };
+        if taken == holder.local_addr().expect("bound").port() {
+            assert_ne!(free_ports(&broker).expect("others are free")[0], taken);
+        }
+    }
+
+    #[test]
+    fn preferred_ports_of_the_brokers_do_not_meet() {
+        let mut ports: Vec<u16> = ALL.iter().flat_map(|broker| broker.ports).copied().collect();
+        let count = ports.len();
+        ports.sort_unstable();
+        ports.dedup();
+        assert_eq!(ports.len(), count);
+        assert!(ports.iter().all(|port| *port < 32_768), "below the range of outgoing connections");
+    }
+}

@@ -1,0 +1,2 @@
+use anyhow::Result;
+pub fn tidy() -> Result<bool> { Ok(true) }
