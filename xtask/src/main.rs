@@ -9,6 +9,7 @@ mod brokers;
 mod demo;
 mod run;
 mod size;
+mod source;
 mod test;
 mod tidy;
 

@@ -33,8 +33,9 @@ pub fn copy(command: &mut Command, mut line: impl FnMut(&str)) -> Result<ExitSta
     announce(command);
     let (reader, writer) = std::io::pipe()?;
     command.stdout(writer.try_clone()?).stderr(writer);
-    let mut child =
-        command.spawn().with_context(|| format!("cannot start program={}", command.get_program().display()))?;
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("cannot start program={}", command.get_program().display()))?;
     // The command keeps our ends of the pipe; without them the reader sees the end.
     command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
     let (mut reader, mut bytes) = (BufReader::new(reader), Vec::new());
@@ -49,6 +50,7 @@ pub fn copy(command: &mut Command, mut line: impl FnMut(&str)) -> Result<ExitSta
 
 fn announce(command: &Command) {
     let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy()).collect();
-    let program = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let program =
+        Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
     eprintln!("$ {program} {}", words.join(" "));
 }

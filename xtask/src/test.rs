@@ -1,5 +1,257 @@
+//! `cargo xtask test` and `cargo xtask ci`: every test there is, in one command, counted in one last line.
+//!
+//! It installs what it needs (brokers into the cache folder; a browser, as root on Debian). It decides nothing about
+//! the tests: those that need a broker read its address from the environment and skip themselves without it.
+
+use crate::{brokers, run, tidy};
 use anyhow::Result;
-#[derive(clap::Args)]
-pub struct Options {}
-pub fn test(_: &Options) -> Result<bool> { Ok(true) }
-pub fn ci() -> Result<bool> { Ok(true) }
+use clap::Args;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+const SLOW: Duration = Duration::from_secs(5);
+const BROWSER_TESTS: &str = "ui/e2e";
+const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
+const BROKER_VARIABLES: [&str; 4] =
+    ["HOPSCOPE_TEST_KAFKA", "HOPSCOPE_TEST_AMQP", "HOPSCOPE_TEST_NATS", "HOPSCOPE_TEST_ROCKETMQ"];
+
+/// Options of `cargo xtask test`.
+#[derive(Args, Default)]
+pub struct Options {
+    /// Run without brokers: tests that need one skip themselves
+    #[arg(long)]
+    no_brokers: bool,
+    /// Stop the brokers afterwards (with CI=true those that this run started are stopped anyway)
+    #[arg(long)]
+    stop_brokers: bool,
+    /// Only the tests whose names contain one of these, without tidy and browser tests
+    filter: Vec<String>,
+}
+
+/// Runs everything and prints the summary; true if nothing failed.
+pub fn test(options: &Options) -> Result<bool> {
+    let mut report = Report::default();
+    let everything = options.filter.is_empty();
+    if everything {
+        report.step("tidy", |_| tidy::tidy());
+    }
+    let mut up = brokers::Up { addresses: Vec::new(), started: Vec::new() };
+    if !options.no_brokers {
+        report.step("brokers", |_| {
+            up = brokers::up(&brokers::Chosen::default(), false)?;
+            Ok(true)
+        });
+    }
+    let cargo = || with_brokers(run::cargo(), &up);
+    let built =
+        report.step("build", |_| Ok(run::show(cargo().args(["test", "--workspace", "--no-run"]))?.success()));
+    if built {
+        report.step("cargo test", |counts| cargo_test(cargo(), &options.filter, counts));
+    }
+    if built && everything && run::root().join(BROWSER_TESTS).join("package.json").exists() {
+        report.step("browser tests", |counts| browser_tests(with_brokers(run::command("npm"), &up), counts));
+    }
+    let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
+    if options.stop_brokers || in_ci {
+        brokers::stop(&up.started)?;
+    }
+    Ok(report.print())
+}
+
+/// What a change must pass before it lands.
+pub fn ci() -> Result<bool> {
+    let mut report = Report::default();
+    report.step("format", |_| Ok(run::show(run::cargo().args(["fmt", "--all", "--check"]))?.success()));
+    report.step("lints", |_| {
+        let clippy = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
+        Ok(run::show(run::cargo().args(clippy))?.success())
+    });
+    let clean = report.print();
+    Ok(test(&Options::default())? && clean)
+}
+
+fn with_brokers(mut command: Command, up: &brokers::Up) -> Command {
+    for variable in BROKER_VARIABLES {
+        command.env_remove(variable);
+    }
+    command.envs(up.addresses.iter().map(|(variable, address)| (variable, address)));
+    command
+}
+
+fn cargo_test(mut cargo: Command, filter: &[String], counts: &mut Counts) -> Result<bool> {
+    cargo.args(["test", "--workspace", "--no-fail-fast", "--"]).args(filter);
+    let mut name = String::new();
+    let mut slow = Vec::new();
+    let status = run::copy(&mut cargo, |line| {
+        name = running(line).unwrap_or(std::mem::take(&mut name));
+        let Some(result) = Counts::in_line(line).filter(|_| line.starts_with("test result:")) else { return };
+        counts.add(result);
+        slow.extend(finished_in(line).filter(|time| *time >= SLOW).map(|time| (time, name.clone())));
+    })?;
+    slow.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
+    for (time, name) in slow {
+        println!("slow: {:>6.1} s  {name}", time.as_secs_f32());
+    }
+    Ok(status.success())
+}
+
+fn browser_tests(mut npm: Command, counts: &mut Counts) -> Result<bool> {
+    brokers::need("node", &["nodejs"])?;
+    brokers::need("npm", &["npm"])?;
+    if BROWSERS.iter().all(|name| brokers::find(name).is_none()) {
+        // The second is a font for Chinese: without one, those pages are boxes.
+        brokers::need(BROWSERS[0], &["chromium", "fonts-wqy-microhei"])?;
+    }
+    if !modules_are_current()
+        && !run::show(run::command("npm").args(["ci", "--prefix", BROWSER_TESTS]))?.success()
+    {
+        return Ok(false);
+    }
+    if !run::show(run::cargo().args(["build", "--package", "hopscope"]))?.success() {
+        return Ok(false);
+    }
+    if let Some(browser) = BROWSERS.iter().find_map(|name| brokers::find(name)) {
+        npm.env("HOPSCOPE_TEST_BROWSER", browser);
+    }
+    npm.env("HOPSCOPE_TEST_BINARY", target_folder().join("debug/hopscope"));
+    let mut last = Counts::default();
+    let status = run::copy(npm.args(["test", "--prefix", BROWSER_TESTS]), |line| {
+        last = Counts::in_line(line).unwrap_or(last);
+    })?;
+    counts.add(last);
+    Ok(status.success())
+}
+
+/// Whether `npm ci` ran since the lock file changed.
+fn modules_are_current() -> bool {
+    let changed = |path: &str| {
+        fs::metadata(run::root().join(BROWSER_TESTS).join(path)).and_then(|file| file.modified())
+    };
+    match (changed("node_modules/.package-lock.json"), changed("package-lock.json")) {
+        (Ok(installed), Ok(wanted)) => installed >= wanted,
+        _ => false,
+    }
+}
+
+fn target_folder() -> PathBuf {
+    let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    run::root().join(folder)
+}
+
+/// Which test binary begins with this line of cargo.
+fn running(line: &str) -> Option<String> {
+    let line = line.trim_start();
+    let rest = line.strip_prefix("Running ").or_else(|| line.strip_prefix("Doc-tests "))?;
+    Some(rest.trim().to_string())
+}
+
+/// `...; finished in 12.30s`.
+fn finished_in(line: &str) -> Option<Duration> {
+    let seconds = line.rsplit_once("finished in ")?.1.trim_end().strip_suffix('s')?;
+    Duration::try_from_secs_f64(seconds.parse().ok()?).ok()
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Counts {
+    passed: u64,
+    failed: u64,
+}
+
+impl Counts {
+    fn add(&mut self, other: Counts) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+
+    /// The numbers before `passed` and `failed`: cargo's `test result:` lines and our own summary read alike.
+    fn in_line(line: &str) -> Option<Counts> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let number = |name: &str| {
+            let at = words.iter().position(|word| word.trim_end_matches([',', ';', '.']) == name)?;
+            words.get(at.checked_sub(1)?)?.parse().ok()
+        };
+        Some(Counts { passed: number("passed")?, failed: number("failed")? })
+    }
+}
+
+#[derive(Default)]
+struct Report {
+    counts: Counts,
+    steps: Vec<(&'static str, Duration, bool)>,
+}
+
+impl Report {
+    /// Runs a step. One that fails without a failed test counts as one failure, so that the sum is never green.
+    fn step(&mut self, name: &'static str, run: impl FnOnce(&mut Counts) -> Result<bool>) -> bool {
+        let clock = Instant::now();
+        let mut counts = Counts::default();
+        let ok = run(&mut counts).unwrap_or_else(|error| {
+            println!("{name}: error: {error:#}");
+            false
+        });
+        if !ok && counts.failed == 0 {
+            counts.failed = 1;
+        }
+        let ok = counts.failed == 0;
+        self.counts.add(counts);
+        self.steps.push((name, clock.elapsed(), ok));
+        ok
+    }
+
+    /// Prints the steps and, alone on the last line, the sum; true if nothing failed.
+    fn print(&self) -> bool {
+        println!();
+        for (name, time, ok) in &self.steps {
+            println!("{:<14} {:>7.1} s  {}", name, time.as_secs_f32(), if *ok { "ok" } else { "FAILED" });
+        }
+        println!("{} passed, {} failed", self.counts.passed, self.counts.failed);
+        self.counts.failed == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_read_from_both_forms() {
+        let check = |line, passed, failed| assert_eq!(Counts::in_line(line), Some(Counts { passed, failed }));
+        check(
+            "test result: ok. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s",
+            12,
+            3,
+        );
+        check("7 passed, 0 failed", 7, 0);
+        assert_eq!(Counts::in_line("all passed, none failed"), None);
+        assert_eq!(Counts::in_line("test a::passed ... ok"), None);
+    }
+
+    #[test]
+    fn times_and_names_are_read_from_cargo() {
+        assert_eq!(
+            finished_in("test result: ok. 1 passed; finished in 12.30s"),
+            Some(Duration::from_millis(12_300))
+        );
+        assert_eq!(finished_in("test result: ok."), None);
+        assert_eq!(
+            running("     Running unittests src/lib.rs (a)").as_deref(),
+            Some("unittests src/lib.rs (a)")
+        );
+        assert_eq!(running("   Doc-tests hopscope_model").as_deref(), Some("hopscope_model"));
+        assert_eq!(running("running 3 tests"), None);
+    }
+
+    #[test]
+    fn a_step_that_fails_without_a_failed_test_counts_as_one() {
+        let mut report = Report::default();
+        assert!(report.step("fine", |counts| {
+            counts.passed = 3;
+            Ok(true)
+        }));
+        assert!(!report.step("does not compile", |_| Ok(false)));
+        assert!(!report.step("cannot start", |_| anyhow::bail!("no such program")));
+        assert_eq!(report.counts, Counts { passed: 3, failed: 2 });
+    }
+}

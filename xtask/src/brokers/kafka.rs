@@ -45,7 +45,9 @@ fn start(node: &Node) -> Result<()> {
     fs::write(&file, properties(node))?;
     if !node.run.join("data/meta.properties").exists() {
         let mut format = java(node);
-        format.args(["kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", CLUSTER, "-c"]).arg(&file);
+        format
+            .args(["kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", CLUSTER, "-c"])
+            .arg(&file);
         process::run(&mut format, &node.run.join("format.log"), Duration::from_secs(60))?;
     }
     node.spawn(java(node).arg("kafka.Kafka").arg(&file))
@@ -160,7 +162,8 @@ impl Client {
     /// Sends one request; returns the answer's body, after the correlation id.
     fn ask(&mut self, api: i16, version: i16, body: &[u8]) -> Result<Vec<u8>> {
         let correlation = 1_i32.to_be_bytes();
-        let header = [&api.to_be_bytes(), &version.to_be_bytes(), correlation.as_slice(), &string("xtask")].concat();
+        let header =
+            [&api.to_be_bytes(), &version.to_be_bytes(), correlation.as_slice(), &string("xtask")].concat();
         wire::send_sized(&mut self.connection, &[header.as_slice(), body].concat())?;
         let answer = wire::receive_sized(&mut self.connection)?;
         Ok(answer.get(4..).context("answer without correlation id")?.to_vec())

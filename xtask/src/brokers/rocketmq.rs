@@ -24,6 +24,8 @@ pub const BROKER: Broker = Broker {
 };
 
 const VERSION: &str = "5.5.0";
+// Request codes of the remoting protocol.
+const UPDATE_BROKER_CONFIG: u16 = 25;
 const GET_BROKER_CLUSTER_INFO: u16 = 106;
 
 fn install(node: &Node) -> Result<()> {
@@ -35,7 +37,7 @@ fn install(node: &Node) -> Result<()> {
     jars(&node.software, "rocketmq", &(artifact("rocketmq-namesrv") + &artifact("rocketmq-broker")))
 }
 
-/// Both at once: the broker takes longer to start, so it finds the name server and registers at once.
+/// Both at once; how the broker finds its name server, see [`ready`].
 fn start(node: &Node) -> Result<()> {
     need_java()?;
     let conf = node.run.join("conf");
@@ -117,27 +119,37 @@ flushDiskType=ASYNC_FLUSH
 }
 
 /// First on the class path; otherwise the jars' own file prints pages of status and writes logs to the home folder.
+/// The transaction check warns every three seconds that there is nothing to check.
 const LOGGING: &str = r#"<configuration>
   <appender name="OUT" class="org.apache.rocketmq.logging.ch.qos.logback.core.ConsoleAppender">
     <encoder><pattern>%d{yyyy-MM-dd HH:mm:ss.SSS,UTC} %p %logger{0} %t - %m%n</pattern></encoder>
   </appender>
+  <logger name="RocketmqTransaction" level="ERROR"/>
   <root level="WARN"><appender-ref ref="OUT"/></root>
 </configuration>
 "#;
 
 /// The broker's port opens before it can be used; it is ready when the name server knows it.
+///
+/// At its start the broker often loses a race against its own check of the name server, does not register, and
+/// tries again only 10 s later. Setting its permission (to what it is) makes it register at once.
 fn ready(node: &Node) -> Result<()> {
-    let header = serde_json::json!({
-        "code": GET_BROKER_CLUSTER_INFO, "language": "OTHER", "version": 0, "opaque": 1, "flag": 0,
-        "serializeTypeCurrentRPC": "JSON",
-    })
-    .to_string();
-    let mut connection = wire::connect(node.ports[0])?;
-    let frame = [&(header.len() as u32).to_be_bytes(), header.as_bytes()].concat();
-    wire::send_sized(&mut connection, &frame)?;
-    let answer = wire::receive_sized(&mut connection)?;
-    if !String::from_utf8_lossy(&answer).contains("broker-a") {
+    let brokers = ask(node.ports[0], GET_BROKER_CLUSTER_INFO, "")?;
+    if !brokers.contains("broker-a") {
+        ask(node.ports[1], UPDATE_BROKER_CONFIG, "brokerPermission=6")?;
         bail!("the name server does not know the broker yet");
     }
     wire::connect(node.ports[1]).map(drop)
+}
+
+/// Sends one request of the remoting protocol: size, size of the JSON header, header, body.
+fn ask(port: u16, code: u16, body: &str) -> Result<String> {
+    let header = serde_json::json!({
+        "code": code, "language": "OTHER", "version": 0, "opaque": 1, "flag": 0, "serializeTypeCurrentRPC": "JSON",
+    })
+    .to_string();
+    let mut connection = wire::connect(port)?;
+    let size = (header.len() as u32).to_be_bytes();
+    wire::send_sized(&mut connection, &[&size, header.as_bytes(), body.as_bytes()].concat())?;
+    Ok(String::from_utf8_lossy(&wire::receive_sized(&mut connection)?).into_owned())
 }

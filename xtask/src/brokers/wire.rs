@@ -101,7 +101,11 @@ fn expect_method(connection: &mut TcpStream, method: Method) -> Result<Vec<u8>> 
     }
     let payload = receive(connection, size + 1)?;
     match payload.as_slice() {
-        [0, class, 0, number, arguments @ .., FRAME_END] if [*class, *number] == method => Ok(arguments.to_vec()),
-        other => bail!("unexpected AMQP method: expected={method:?} payload={:?}", &other[..other.len().min(64)]),
+        [0, class, 0, number, arguments @ .., FRAME_END] if [*class, *number] == method => {
+            Ok(arguments.to_vec())
+        }
+        other => {
+            bail!("unexpected AMQP method: expected={method:?} payload={:?}", &other[..other.len().min(64)])
+        }
     }
 }
