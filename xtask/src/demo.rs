@@ -3,7 +3,7 @@
 //! The flow itself is `examples/order-flow`; `hopscope demo` plays the same story without brokers.
 
 use crate::{brokers, run};
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 
 /// Options of `cargo xtask demo`.
@@ -25,6 +25,9 @@ const FLAGS: [(&str, &str); 4] = [
 /// Brings the brokers up and plays the flow; true if it succeeded.
 pub fn demo(options: &Options) -> Result<bool> {
     let up = brokers::up(&brokers::Chosen::default(), false)?;
+    if !up.failed.is_empty() {
+        bail!("the demo needs all four brokers\n{}", up.failed.join("\n"));
+    }
     let mut command = run::cargo();
     command.args(["run", "--release", "--package", "order-flow", "--", "play"]);
     for (variable, address) in &up.addresses {

@@ -37,11 +37,12 @@ pub fn test(options: &Options) -> Result<bool> {
     if everything {
         report.step("tidy", |_| tidy::tidy());
     }
-    let mut up = brokers::Up { addresses: Vec::new(), started: Vec::new() };
+    let mut up = brokers::Up::default();
     if !options.no_brokers {
         report.step("brokers", |_| {
             up = brokers::up(&brokers::Chosen::default(), false)?;
-            Ok(true)
+            up.failed.iter().for_each(|reason| println!("brokers: error: {reason}"));
+            Ok(up.failed.is_empty())
         });
     }
     let cargo = || with_brokers(run::cargo(), &up);
@@ -54,7 +55,9 @@ pub fn test(options: &Options) -> Result<bool> {
         report.step("browser tests", |counts| browser_tests(with_brokers(run::command("npm"), &up), counts));
     }
     let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
-    if options.stop_brokers || in_ci {
+    if options.stop_brokers {
+        brokers::down(&brokers::Chosen::default())?;
+    } else if in_ci {
         brokers::stop(&up.started)?;
     }
     Ok(report.print())

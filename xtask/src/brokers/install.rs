@@ -51,9 +51,12 @@ pub fn download(what: &str, attempt: impl Fn() -> Result<()>) -> Result<()> {
     let Err(first) = attempt() else { return Ok(()) };
     let reason = first.to_string();
     eprintln!("download of {what} failed, trying once more: {}", reason.lines().next().unwrap_or_default());
-    attempt().with_context(|| {
-        format!("cannot download {what} (hint: check the network, or give an address of a running broker)")
-    })
+    if let Err(error) = attempt() {
+        bail!(
+            "cannot download {what}: {error:#}\nhint: check the network, or give the address of a running broker"
+        );
+    }
+    Ok(())
 }
 
 /// Java 17 or newer: both Java brokers are class files of that version.

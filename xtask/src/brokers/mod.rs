@@ -1,10 +1,11 @@
 //! Real brokers for tests, on this machine, without containers: `cargo xtask brokers up|down|status`.
 //!
 //! Each broker is a value ([`Broker`]): its ports and how to install, start, ask and stop it. This file holds what
-//! is the same for all: the cache folder, free ports, waiting, the state file. Software and data live in the user's
+//! is the same for all: free ports, starting, waiting, reporting. Software and data live in the user's
 //! cache folder, never in the source tree. An address in the environment is used instead of starting that broker.
 //! They are single nodes on loopback with guest passwords: made for tests, not for anybody's data.
 
+mod cache;
 mod install;
 mod kafka;
 mod nats;
@@ -16,12 +17,11 @@ mod wire;
 pub use install::{find, need};
 
 use anyhow::{Context as _, Result, bail};
+use cache::{Cache, Running, State};
 use clap::{Args, Subcommand};
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command as Program;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -108,22 +108,27 @@ impl Chosen {
 pub fn command(command: Command) -> Result<bool> {
     match command {
         Command::Up { chosen, fresh } => {
-            for (variable, address) in up(&chosen, fresh)?.addresses {
+            let up = up(&chosen, fresh)?;
+            for (variable, address) in &up.addresses {
                 println!("export {variable}={address}");
             }
-            Ok(true)
+            up.failed.iter().for_each(|reason| eprintln!("error: {reason}"));
+            Ok(up.failed.is_empty())
         }
         Command::Down { chosen } => down(&chosen).map(|()| true),
         Command::Status { chosen } => status(&chosen),
     }
 }
 
-/// Brokers that answer.
+/// Brokers that answer, and those that should.
+#[derive(Default)]
 pub struct Up {
     /// Environment variable and address, one per broker.
     pub addresses: Vec<(&'static str, String)>,
     /// Names of those that this call started.
     pub started: Vec<String>,
+    /// Why others do not answer, a message each.
+    pub failed: Vec<String>,
 }
 
 /// Makes sure that the chosen brokers answer, all at the same time.
@@ -135,20 +140,16 @@ pub fn up(chosen: &Chosen, fresh: bool) -> Result<Up> {
         let threads: Vec<_> = chosen.brokers().map(one).collect();
         threads.into_iter().map(|(broker, thread)| (broker, thread.join())).collect()
     });
-    let mut up = Up { addresses: Vec::new(), started: Vec::new() };
-    let mut failed = Vec::new();
+    let mut up = Up::default();
     for (broker, result) in results {
         match result {
             Ok(Ok((address, started))) => {
                 up.addresses.push((broker.variable, address));
                 up.started.extend(started.then(|| broker.name.to_string()));
             }
-            Ok(Err(error)) => failed.push(format!("{}: {error:#}", broker.name)),
-            Err(_) => failed.push(format!("{}: the thread that starts it panicked", broker.name)),
+            Ok(Err(error)) => up.failed.push(format!("{}: {error:#}", broker.name)),
+            Err(_) => up.failed.push(format!("{}: the thread that starts it panicked", broker.name)),
         }
-    }
-    if !failed.is_empty() {
-        bail!("{}", failed.join("\n"));
     }
     Ok(up)
 }
@@ -157,11 +158,11 @@ pub fn up(chosen: &Chosen, fresh: bool) -> Result<Up> {
 fn ensure(broker: &Broker, cache: &Cache, state: &Mutex<State>, fresh: bool) -> Result<(String, bool)> {
     let known = lock(state).brokers.get(broker.name).cloned();
     if let Some(address) = given_address(broker, known.as_ref()) {
-        let reachable =
+        let reach =
             host_and_port(&address).context("no host:port in it").and_then(|at| wire::connect_to(&at));
-        reachable.with_context(|| {
-            format!("cannot reach {}={address} (hint: unset it to start one here)", broker.variable)
-        })?;
+        if let Err(error) = reach {
+            bail!("cannot reach {}={address}: {error:#}\nhint: unset it to start one here", broker.variable);
+        }
         say(broker, &format!("uses {} from the environment: {address}", broker.variable));
         return Ok((address, false));
     }
@@ -176,11 +177,18 @@ fn ensure(broker: &Broker, cache: &Cache, state: &Mutex<State>, fresh: bool) -> 
     }
     process::stop(&node.run, broker.stop)?;
     install_once(broker, &node)?;
-    if fresh && node.run.exists() {
-        fs::remove_dir_all(&node.run)?;
+    if fresh {
+        wipe(&node)?;
     }
-    node.ports = free_ports(broker)?;
-    start_and_wait(broker, &node)?;
+    let had_data = node.run.exists();
+    node.ports = free_ports(broker.ports)?;
+    if node.ports != broker.ports {
+        say(
+            broker,
+            &format!("a port of {:?} is taken by another program, using {:?}", broker.ports, node.ports),
+        );
+    }
+    start_and_wait(broker, &node, had_data)?;
     let entry = Running::new(broker, &node);
     let address = entry.address.clone();
     let mut state = lock(state);
@@ -213,50 +221,64 @@ fn install_once(broker: &Broker, node: &Node) -> Result<()> {
     Ok(())
 }
 
-fn start_and_wait(broker: &Broker, node: &Node) -> Result<()> {
+/// Starts with the data that is there; if that fails, once more without (it may be damaged or of another version).
+fn start_and_wait(broker: &Broker, node: &Node, had_data: bool) -> Result<()> {
     let clock = Instant::now();
+    let mut result = attempt_start(broker, node);
+    if let Err(error) = result.as_ref()
+        && had_data
+    {
+        say(broker, &format!("did not start with its old data, wiping it: {error:#}"));
+        wipe(node)?;
+        result = attempt_start(broker, node);
+    }
+    result?;
+    let (address, seconds) = ((broker.address)(&node.ports), clock.elapsed().as_secs_f32());
+    say(broker, &format!("{} ready in {seconds:.1} s: {address}", broker.version));
+    Ok(())
+}
+
+/// Starts and waits; leaves no process behind if it fails.
+fn attempt_start(broker: &Broker, node: &Node) -> Result<()> {
     fs::create_dir_all(&node.run)?;
     if node.log().exists() {
         fs::rename(node.log(), node.run.join("output.old.log"))?;
     }
-    (broker.start)(node)?;
-    let processes = process::roots(&process::marked(&node.run)).len();
+    let result = (broker.start)(node).and_then(|()| wait_until_ready(broker, node));
+    if result.is_err() {
+        process::stop(&node.run, broker.stop)?;
+    }
+    result
+}
+
+fn wait_until_ready(broker: &Broker, node: &Node) -> Result<()> {
+    let processes = || process::roots(&process::marked(&node.run)).len();
+    let (started, log) = (processes(), node.log());
     let mut last = String::new();
     let ready = process::wait_until(READY_LIMIT, || {
-        if process::roots(&process::marked(&node.run)).len() < processes {
-            bail!(
-                "a process ended while starting\n{}\nhint: see {}",
-                process::tail(&node.log()),
-                node.log().display()
-            );
+        if processes() < started {
+            bail!("a process ended while starting\n{}\nhint: see {}", process::tail(&log), log.display());
         }
         (broker.ready)(node).map(|()| true).or_else(|error| {
             last = error.to_string();
             Ok(false)
         })
-    });
-    match ready {
-        Ok(true) => {
-            let address = (broker.address)(&node.ports);
-            say(
-                broker,
-                &format!("{} ready in {:.1} s: {address}", broker.version, clock.elapsed().as_secs_f32()),
-            );
-            Ok(())
-        }
-        Ok(false) => {
-            process::stop(&node.run, broker.stop)?;
-            bail!("not ready after {} s: {last}\nhint: see {}", READY_LIMIT.as_secs(), node.log().display())
-        }
-        Err(error) => {
-            process::stop(&node.run, broker.stop)?;
-            Err(error)
-        }
+    })?;
+    if !ready {
+        bail!("not ready after {} s: {last}\nhint: see {}", READY_LIMIT.as_secs(), log.display());
     }
+    Ok(())
+}
+
+fn wipe(node: &Node) -> Result<()> {
+    if node.run.exists() {
+        fs::remove_dir_all(&node.run)?;
+    }
+    Ok(())
 }
 
 /// Stops the chosen brokers, also those that an interrupted `up` left behind.
-fn down(chosen: &Chosen) -> Result<()> {
+pub fn down(chosen: &Chosen) -> Result<()> {
     let names: Vec<_> = chosen.brokers().map(|broker| broker.name.to_string()).collect();
     stop(&names)
 }
@@ -323,117 +345,14 @@ fn say(broker: &Broker, text: &str) {
     eprintln!("{:<9} {text}", broker.name);
 }
 
-/// `state.json`: what was started, for people, scripts and the next call.
-#[derive(Default, Serialize, Deserialize)]
-struct State {
-    brokers: BTreeMap<String, Running>,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-struct Running {
-    version: String,
-    /// The environment variable that tests read, and its value.
-    variable: String,
-    address: String,
-    ports: Vec<u16>,
-    /// For people: a process is recognised by its mark, not by this.
-    pids: Vec<i32>,
-    log: String,
-}
-
-impl Running {
-    fn new(broker: &Broker, node: &Node) -> Self {
-        Running {
-            version: broker.version.into(),
-            variable: broker.variable.into(),
-            address: (broker.address)(&node.ports),
-            ports: node.ports.clone(),
-            pids: process::roots(&process::marked(&node.run)),
-            log: node.log().display().to_string(),
-        }
-    }
-}
-
-/// The cache folder; one command at a time works in it.
-struct Cache {
-    folder: PathBuf,
-    _lock: File,
-}
-
-impl Cache {
-    fn open() -> Result<Self> {
-        let folder =
-            cache_folder(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))?.join("brokers");
-        fs::create_dir_all(&folder).with_context(|| {
-            format!(
-                "cannot create {} (hint: set HOPSCOPE_CACHE to a folder that can be written)",
-                folder.display()
-            )
-        })?;
-        let folder = folder.canonicalize()?;
-        let lock = File::create(folder.join("lock"))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                eprintln!("waiting for another command that works with the brokers");
-                lock.lock()?;
-            }
-            Err(TryLockError::Error(error)) => return Err(error.into()),
-        }
-        Ok(Cache { folder, _lock: lock })
-    }
-
-    fn node(&self, broker: &Broker) -> Node {
-        Node {
-            software: self.folder.join(format!("{}-{}", broker.name, broker.version)),
-            run: self.folder.join("run").join(broker.name),
-            ports: broker.ports.to_vec(),
-        }
-    }
-
-    fn state_file(&self) -> PathBuf {
-        self.folder.join("state.json")
-    }
-
-    /// A missing or damaged file is an empty one: the processes themselves carry the truth.
-    fn load(&self) -> State {
-        let text = fs::read(self.state_file()).unwrap_or_default();
-        serde_json::from_slice(&text).unwrap_or_default()
-    }
-
-    fn save(&self, state: &State) -> Result<()> {
-        let next = self.folder.join("state.json.next");
-        fs::write(&next, serde_json::to_string_pretty(state)? + "\n")?;
-        fs::rename(next, self.state_file())?;
-        Ok(())
-    }
-}
-
-fn cache_folder(variable: impl Fn(&str) -> Option<String>) -> Result<PathBuf> {
-    if let Some(folder) = variable("HOPSCOPE_CACHE") {
-        return Ok(std::path::absolute(folder)?);
-    }
-    let folder = variable("XDG_CACHE_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
-    let folder = folder.or_else(|| variable("HOME").map(|home| Path::new(&home).join(".cache")));
-    Ok(folder.context("neither HOME nor HOPSCOPE_CACHE is set\nhint: set HOPSCOPE_CACHE")?.join("hopscope"))
-}
-
 /// The preferred ports, or the same pattern some hundreds higher if somebody holds one of them.
-fn free_ports(broker: &Broker) -> Result<Vec<u16>> {
-    let candidates =
-        (0..20).map(|step| broker.ports.iter().map(|port| port + step * 100).collect::<Vec<_>>());
-    let free =
-        |ports: &Vec<u16>| ports.iter().all(|port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok());
-    let ports = candidates.into_iter().find(free).with_context(|| {
-        format!(
-            "no free ports: tried={:?} and the next 20 hundreds\nhint: see what listens there",
-            broker.ports
-        )
-    })?;
-    if ports != broker.ports {
-        say(broker, &format!("a port of {:?} is taken by another program, using {ports:?}", broker.ports));
-    }
-    Ok(ports)
+fn free_ports(preferred: &[u16]) -> Result<Vec<u16>> {
+    let higher =
+        |step: u16| preferred.iter().map(|port| port.checked_add(step * 100)).collect::<Option<Vec<_>>>();
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok();
+    (0..20).filter_map(higher).find(|ports| ports.iter().all(is_free)).with_context(|| {
+        format!("no free ports: tried={preferred:?} and the next 20 hundreds\nhint: see what listens there")
+    })
 }
 
 /// The first `host:port` in an address: `h:1,h:2`, `amqp://user:word@h:1/vhost`, `nats://h:1`.
@@ -454,19 +373,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cache_folder_follows_the_environment_in_order() {
-        let check = |set: &[(&str, &str)], expected: &str| {
-            let variable =
-                |name: &str| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).into());
-            assert_eq!(cache_folder(variable).expect("a folder"), Path::new(expected));
-        };
-        check(&[("HOPSCOPE_CACHE", "/c"), ("XDG_CACHE_HOME", "/x"), ("HOME", "/h")], "/c");
-        check(&[("XDG_CACHE_HOME", "/x"), ("HOME", "/h")], "/x/hopscope");
-        check(&[("XDG_CACHE_HOME", "relative"), ("HOME", "/h")], "/h/.cache/hopscope");
-        assert!(cache_folder(|_| None).is_err_and(|error| error.to_string().contains("hint:")));
-    }
-
-    #[test]
     fn host_and_port_are_found_in_every_form_of_address() {
         let check = |address, expected: Option<&str>| assert_eq!(host_and_port(address).as_deref(), expected);
         check("a:1,b:2", Some("a:1"));
@@ -476,13 +382,10 @@ mod tests {
     }
 
     #[test]
-    fn a_taken_port_moves_the_whole_pattern() {
+    fn a_taken_port_is_avoided() {
         let holder = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let taken = holder.local_addr().expect("bound").port().min(60_000);
-        let broker = Broker { ports: Box::leak(Box::new([taken, 1])), ..nats::BROKER };
-        if taken == holder.local_addr().expect("bound").port() {
-            assert_ne!(free_ports(&broker).expect("others are free")[0], taken);
-        }
+        let taken = holder.local_addr().expect("it is bound").port();
+        assert!(free_ports(&[taken]).is_ok_and(|ports| ports[0] > taken));
     }
 
     #[test]

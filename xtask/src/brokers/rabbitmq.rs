@@ -204,7 +204,7 @@ fn write_erl(node: &Node) -> Result<()> {
     // Merged-/usr packages may bring a link of this name.
     fs::create_dir_all(&bin)?;
     let script = format!(
-        "#!/bin/sh\nROOTDIR={root}/usr/lib/erlang BINDIR={runtime}/bin EMU=beam PROGNAME=erl\n\
+        "#!/bin/sh\nROOTDIR=\"{root}/usr/lib/erlang\" BINDIR=\"{runtime}/bin\" EMU=beam PROGNAME=erl\n\
          export ROOTDIR BINDIR EMU PROGNAME\nexec \"{runtime}/bin/erlexec\" \"$@\"\n",
         root = root.display(),
         runtime = runtime.display()
