@@ -95,7 +95,7 @@ pub struct Running {
     pub address: String,
     /// The ports that it got, in the order of [`Broker`]'s.
     pub ports: Vec<u16>,
-    /// For people: a process is recognised by its mark, not by this.
+    /// The processes that were started. Without our mark a process of the same id is somebody else's.
     pids: Vec<i32>,
     /// What its processes print.
     pub log: String,
@@ -112,6 +112,11 @@ impl Running {
             pids: process::roots(&process::marked(&node.run)),
             log: node.log().display().to_string(),
         }
+    }
+
+    /// Whether exactly these processes live; if not, the ports are not to be trusted either.
+    pub fn lives(&self, node: &Node) -> bool {
+        !self.pids.is_empty() && self.pids == process::roots(&process::marked(&node.run))
     }
 }
 

@@ -17,6 +17,7 @@ pub const BROKER: Broker = Broker {
     version: VERSION,
     variable: "HOPSCOPE_TEST_KAFKA",
     ports: &[29092, 29093],
+    processes: 1,
     address: |ports| format!("127.0.0.1:{}", ports[0]),
     install,
     start,

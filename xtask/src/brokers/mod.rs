@@ -16,7 +16,7 @@ mod wire;
 
 pub use install::{find, need};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use cache::{Cache, Running, State};
 use clap::{Args, Subcommand};
 use std::fs;
@@ -36,6 +36,8 @@ pub struct Broker {
     variable: &'static str,
     /// Preferred ports; the first is for clients. All move together if one is taken.
     ports: &'static [u16],
+    /// How many processes `start` spawns.
+    processes: usize,
     address: fn(&[u16]) -> String,
     /// Downloads into `node.software`, which is an empty folder.
     install: fn(&Node) -> Result<()>,
@@ -158,43 +160,39 @@ pub fn up(chosen: &Chosen, fresh: bool) -> Result<Up> {
 fn ensure(broker: &Broker, cache: &Cache, state: &Mutex<State>, fresh: bool) -> Result<(String, bool)> {
     let known = lock(state).brokers.get(broker.name).cloned();
     if let Some(address) = given_address(broker, known.as_ref()) {
-        let reach =
-            host_and_port(&address).context("no host:port in it").and_then(|at| wire::connect_to(&at));
-        if let Err(error) = reach {
-            bail!("cannot reach {}={address}: {error:#}\nhint: unset it to start one here", broker.variable);
-        }
-        say(broker, &format!("uses {} from the environment: {address}", broker.variable));
-        return Ok((address, false));
+        return reach(broker, address).map(|address| (address, false));
     }
     let mut node = cache.node(broker);
-    if let Some(known) = known.filter(|_| !process::marked(&node.run).is_empty()) {
+    if let Some(known) = known.as_ref().filter(|known| known.lives(&node)) {
         node.ports.clone_from(&known.ports);
         if process::wait_until(Duration::from_secs(5), || Ok((broker.ready)(&node).is_ok()))? {
             say(broker, &format!("{} runs already: {}", broker.version, known.address));
-            return Ok((known.address, false));
+            return Ok((known.address.clone(), false));
         }
         say(broker, "runs but does not answer; starting it anew");
     }
     process::stop(&node.run, broker.stop)?;
     install_once(broker, &node)?;
-    if fresh {
-        wipe(&node)?;
+    if fresh && node.run.exists() {
+        fs::remove_dir_all(&node.run)?;
     }
-    let had_data = node.run.exists();
-    node.ports = free_ports(broker.ports)?;
-    if node.ports != broker.ports {
-        say(
-            broker,
-            &format!("a port of {:?} is taken by another program, using {:?}", broker.ports, node.ports),
-        );
-    }
-    start_and_wait(broker, &node, had_data)?;
+    node.ports = choose_ports(broker, known.as_ref())?;
+    start_and_wait(broker, &node)?;
     let entry = Running::new(broker, &node);
     let address = entry.address.clone();
     let mut state = lock(state);
     state.brokers.insert(broker.name.into(), entry);
     cache.save(&state)?;
     Ok((address, true))
+}
+
+fn reach(broker: &Broker, address: String) -> Result<String> {
+    let target = host_and_port(&address).context("no host:port in it");
+    if let Err(error) = target.and_then(|target| wire::connect_to(&target)) {
+        bail!("cannot reach {}={address}: {error:#}\nhint: unset it to start one here", broker.variable);
+    }
+    say(broker, &format!("uses {} from the environment: {address}", broker.variable));
+    Ok(address)
 }
 
 /// An address from the environment, unless it is the one that we gave out ourselves.
@@ -221,60 +219,55 @@ fn install_once(broker: &Broker, node: &Node) -> Result<()> {
     Ok(())
 }
 
-/// Starts with the data that is there; if that fails, once more without (it may be damaged or of another version).
-fn start_and_wait(broker: &Broker, node: &Node, had_data: bool) -> Result<()> {
-    let clock = Instant::now();
-    let mut result = attempt_start(broker, node);
-    if let Err(error) = result.as_ref()
+/// Starts with the data that is there. If the broker does not like it (damaged, or of another version), the data
+/// are put aside and it starts once more without.
+fn start_and_wait(broker: &Broker, node: &Node) -> Result<()> {
+    let (clock, had_data) = (Instant::now(), node.run.exists());
+    spawn(broker, node)?;
+    let mut ready = wait_until_ready(broker, node);
+    if let Err(error) = ready.as_ref()
         && had_data
     {
-        say(broker, &format!("did not start with its old data, wiping it: {error:#}"));
-        wipe(node)?;
-        result = attempt_start(broker, node);
+        let aside = node.run.with_extension("damaged");
+        say(broker, &format!("did not start with its old data, now in {}: {error:#}", aside.display()));
+        let _ = fs::remove_dir_all(&aside);
+        fs::rename(&node.run, &aside)?;
+        spawn(broker, node)?;
+        ready = wait_until_ready(broker, node);
     }
-    result?;
+    ready?;
     let (address, seconds) = ((broker.address)(&node.ports), clock.elapsed().as_secs_f32());
     say(broker, &format!("{} ready in {seconds:.1} s: {address}", broker.version));
     Ok(())
 }
 
-/// Starts and waits; leaves no process behind if it fails.
-fn attempt_start(broker: &Broker, node: &Node) -> Result<()> {
+fn spawn(broker: &Broker, node: &Node) -> Result<()> {
     fs::create_dir_all(&node.run)?;
     if node.log().exists() {
         fs::rename(node.log(), node.run.join("output.old.log"))?;
     }
-    let result = (broker.start)(node).and_then(|()| wait_until_ready(broker, node));
-    if result.is_err() {
-        process::stop(&node.run, broker.stop)?;
-    }
-    result
+    (broker.start)(node).inspect_err(|_| drop(process::stop(&node.run, broker.stop)))
 }
 
+/// Leaves no process behind if it fails.
 fn wait_until_ready(broker: &Broker, node: &Node) -> Result<()> {
-    let processes = || process::roots(&process::marked(&node.run)).len();
-    let (started, log) = (processes(), node.log());
-    let mut last = String::new();
+    let (log, mut last) = (node.log(), String::new());
     let ready = process::wait_until(READY_LIMIT, || {
-        if processes() < started {
-            bail!("a process ended while starting\n{}\nhint: see {}", process::tail(&log), log.display());
+        if process::roots(&process::marked(&node.run)).len() < broker.processes {
+            bail!("a process ended while starting\n{}", process::tail(&log));
         }
         (broker.ready)(node).map(|()| true).or_else(|error| {
             last = error.to_string();
             Ok(false)
         })
-    })?;
-    if !ready {
-        bail!("not ready after {} s: {last}\nhint: see {}", READY_LIMIT.as_secs(), log.display());
-    }
-    Ok(())
-}
-
-fn wipe(node: &Node) -> Result<()> {
-    if node.run.exists() {
-        fs::remove_dir_all(&node.run)?;
-    }
-    Ok(())
+    });
+    let error = match ready {
+        Ok(true) => return Ok(()),
+        Ok(false) => anyhow!("not ready after {} s: {last}", READY_LIMIT.as_secs()),
+        Err(error) => error,
+    };
+    process::stop(&node.run, broker.stop)?;
+    bail!("{error:#}\nhint: see {}", log.display())
 }
 
 /// Stops the chosen brokers, also those that an interrupted `up` left behind.
@@ -321,7 +314,7 @@ fn status(chosen: &Chosen) -> Result<bool> {
         }
         let mut node = cache.node(broker);
         let processes = process::marked(&node.run);
-        let Some(known) = known.filter(|_| !processes.is_empty()) else {
+        let Some(known) = known.filter(|known| known.lives(&node)) else {
             println!("{:<9} does not run", broker.name);
             all_answer = false;
             continue;
@@ -345,14 +338,31 @@ fn say(broker: &Broker, text: &str) {
     eprintln!("{:<9} {text}", broker.name);
 }
 
-/// The preferred ports, or the same pattern some hundreds higher if somebody holds one of them.
+/// The ports of last time, the preferred ones, or the same pattern some hundreds higher if somebody holds one.
+fn choose_ports(broker: &Broker, known: Option<&Running>) -> Result<Vec<u16>> {
+    if let Some(known) = known {
+        // A process that was just killed may keep its ports for a moment.
+        if process::wait_until(Duration::from_secs(2), || Ok(are_free(&known.ports)))? {
+            return Ok(known.ports.clone());
+        }
+    }
+    let ports = free_ports(broker.ports)?;
+    if ports != broker.ports {
+        say(broker, &format!("a port of {:?} is taken by another program, using {ports:?}", broker.ports));
+    }
+    Ok(ports)
+}
+
 fn free_ports(preferred: &[u16]) -> Result<Vec<u16>> {
     let higher =
         |step: u16| preferred.iter().map(|port| port.checked_add(step * 100)).collect::<Option<Vec<_>>>();
-    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok();
-    (0..20).filter_map(higher).find(|ports| ports.iter().all(is_free)).with_context(|| {
+    (0..20).filter_map(higher).find(|ports| are_free(ports)).with_context(|| {
         format!("no free ports: tried={preferred:?} and the next 20 hundreds\nhint: see what listens there")
     })
+}
+
+fn are_free(ports: &[u16]) -> bool {
+    ports.iter().all(|port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok())
 }
 
 /// The first `host:port` in an address: `h:1,h:2`, `amqp://user:word@h:1/vhost`, `nats://h:1`.

@@ -18,6 +18,7 @@ pub const BROKER: Broker = Broker {
     version: VERSION,
     variable: "HOPSCOPE_TEST_NATS",
     ports: &[24222, 28222],
+    processes: 1,
     address: |ports| format!("nats://127.0.0.1:{}", ports[0]),
     install,
     start,

@@ -20,6 +20,7 @@ pub const BROKER: Broker = Broker {
     version: "4.0.5",
     variable: "HOPSCOPE_TEST_AMQP",
     ports: &[25672, 25673, 25674, 25675, 25676, 25670],
+    processes: 2,
     address: |ports| format!("amqp://guest:guest@127.0.0.1:{}/%2f", ports[0]),
     install,
     start,
@@ -113,6 +114,7 @@ fn fetch_packages(software: &Path) -> Result<PathBuf> {
             "Acquire::Languages=none".into(),
             "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".into(),
             "APT::Sandbox::User=root".into(),
+            "APT::Update::Error-Mode=any".into(),
         ] {
             command.arg("-o").arg(option);
         }

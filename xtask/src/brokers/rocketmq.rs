@@ -15,6 +15,7 @@ pub const BROKER: Broker = Broker {
     version: VERSION,
     variable: "HOPSCOPE_TEST_ROCKETMQ",
     ports: &[29876, 30911, 30909, 30912],
+    processes: 2,
     address: |ports| format!("127.0.0.1:{}", ports[0]),
     install,
     start,
