@@ -39,9 +39,9 @@ pub fn test(options: &Options) -> Result<bool> {
     }
     let mut up = brokers::Up::default();
     if !options.no_brokers {
-        report.step("brokers", |_| {
+        report.step("brokers", |outcome| {
             up = brokers::up(&brokers::Chosen::default(), false)?;
-            up.failed.iter().for_each(|reason| println!("brokers: error: {reason}"));
+            outcome.notes.extend(up.failed.iter().map(|reason| format!("error: {reason}")));
             Ok(up.failed.is_empty())
         });
     }
@@ -49,10 +49,11 @@ pub fn test(options: &Options) -> Result<bool> {
     let built =
         report.step("build", |_| Ok(run::show(cargo().args(["test", "--workspace", "--no-run"]))?.success()));
     if built {
-        report.step("cargo test", |counts| cargo_test(cargo(), &options.filter, counts));
+        report.step("cargo test", |outcome| cargo_test(cargo(), &options.filter, outcome));
     }
     if built && everything && run::root().join(BROWSER_TESTS).join("package.json").exists() {
-        report.step("browser tests", |counts| browser_tests(with_brokers(run::command("npm"), &up), counts));
+        report
+            .step("browser tests", |outcome| browser_tests(with_brokers(run::command("npm"), &up), outcome));
     }
     let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
     if options.stop_brokers {
@@ -83,24 +84,26 @@ fn with_brokers(mut command: Command, up: &brokers::Up) -> Command {
     command
 }
 
-fn cargo_test(mut cargo: Command, filter: &[String], counts: &mut Counts) -> Result<bool> {
+fn cargo_test(mut cargo: Command, filter: &[String], outcome: &mut Outcome) -> Result<bool> {
     cargo.args(["test", "--workspace", "--no-fail-fast", "--"]).args(filter);
     let mut name = String::new();
-    let mut slow = Vec::new();
+    let (mut slow, mut failed) = (Vec::new(), Vec::new());
     let status = run::copy(&mut cargo, |line| {
         name = running(line).unwrap_or(std::mem::take(&mut name));
+        failed.extend(failed_test(line).map(|test| format!("failed: {test}  in {name}")));
         let Some(result) = Counts::in_line(line).filter(|_| line.starts_with("test result:")) else { return };
-        counts.add(result);
+        outcome.counts.add(result);
         slow.extend(finished_in(line).filter(|time| *time >= SLOW).map(|time| (time, name.clone())));
     })?;
     slow.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
-    for (time, name) in slow {
-        println!("slow: {:>6.1} s  {name}", time.as_secs_f32());
-    }
+    outcome
+        .notes
+        .extend(slow.iter().map(|(time, name)| format!("slow: {:>6.1} s  {name}", time.as_secs_f32())));
+    outcome.notes.extend(failed);
     Ok(status.success())
 }
 
-fn browser_tests(mut npm: Command, counts: &mut Counts) -> Result<bool> {
+fn browser_tests(mut npm: Command, outcome: &mut Outcome) -> Result<bool> {
     brokers::need("node", &["nodejs"])?;
     brokers::need("npm", &["npm"])?;
     if BROWSERS.iter().all(|name| brokers::find(name).is_none()) {
@@ -123,7 +126,7 @@ fn browser_tests(mut npm: Command, counts: &mut Counts) -> Result<bool> {
     let status = run::copy(npm.args(["test", "--prefix", BROWSER_TESTS]), |line| {
         last = Counts::in_line(line).unwrap_or(last);
     })?;
-    counts.add(last);
+    outcome.counts.add(last);
     Ok(status.success())
 }
 
@@ -148,6 +151,11 @@ fn running(line: &str) -> Option<String> {
     let line = line.trim_start();
     let rest = line.strip_prefix("Running ").or_else(|| line.strip_prefix("Doc-tests "))?;
     Some(rest.trim().to_string())
+}
+
+/// `test a::b ... FAILED` is a::b.
+fn failed_test(line: &str) -> Option<&str> {
+    line.strip_prefix("test ")?.strip_suffix(" ... FAILED")
 }
 
 /// `...; finished in 12.30s`.
@@ -179,26 +187,35 @@ impl Counts {
     }
 }
 
+/// What a step brings to the summary.
+#[derive(Default)]
+struct Outcome {
+    counts: Counts,
+    notes: Vec<String>,
+}
+
 #[derive(Default)]
 struct Report {
     counts: Counts,
+    notes: Vec<String>,
     steps: Vec<(&'static str, Duration, bool)>,
 }
 
 impl Report {
     /// Runs a step. One that fails without a failed test counts as one failure, so that the sum is never green.
-    fn step(&mut self, name: &'static str, run: impl FnOnce(&mut Counts) -> Result<bool>) -> bool {
+    fn step(&mut self, name: &'static str, run: impl FnOnce(&mut Outcome) -> Result<bool>) -> bool {
         let clock = Instant::now();
-        let mut counts = Counts::default();
-        let ok = run(&mut counts).unwrap_or_else(|error| {
-            println!("{name}: error: {error:#}");
+        let mut outcome = Outcome::default();
+        let ok = run(&mut outcome).unwrap_or_else(|error| {
+            outcome.notes.push(format!("error: {name}: {error:#}"));
             false
         });
-        if !ok && counts.failed == 0 {
-            counts.failed = 1;
+        if !ok && outcome.counts.failed == 0 {
+            outcome.counts.failed = 1;
         }
-        let ok = counts.failed == 0;
-        self.counts.add(counts);
+        let ok = outcome.counts.failed == 0;
+        self.counts.add(outcome.counts);
+        self.notes.extend(outcome.notes);
         self.steps.push((name, clock.elapsed(), ok));
         ok
     }
@@ -206,6 +223,7 @@ impl Report {
     /// Prints the steps and, alone on the last line, the sum; true if nothing failed.
     fn print(&self) -> bool {
         println!();
+        self.notes.iter().for_each(|note| println!("{note}"));
         for (name, time, ok) in &self.steps {
             println!("{:<14} {:>7.1} s  {}", name, time.as_secs_f32(), if *ok { "ok" } else { "FAILED" });
         }
@@ -244,13 +262,15 @@ mod tests {
         );
         assert_eq!(running("   Doc-tests hopscope_model").as_deref(), Some("hopscope_model"));
         assert_eq!(running("running 3 tests"), None);
+        assert_eq!(failed_test("test a::b ... FAILED"), Some("a::b"));
+        assert_eq!(failed_test("test a::b ... ok"), None);
     }
 
     #[test]
     fn a_step_that_fails_without_a_failed_test_counts_as_one() {
         let mut report = Report::default();
-        assert!(report.step("fine", |counts| {
-            counts.passed = 3;
+        assert!(report.step("fine", |outcome| {
+            outcome.counts.passed = 3;
             Ok(true)
         }));
         assert!(!report.step("does not compile", |_| Ok(false)));
