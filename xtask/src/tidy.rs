@@ -17,7 +17,7 @@ const ARCHITECTURE_LINES_MAX: usize = 150;
 const RUST_LINES_WARN: usize = 700;
 
 /// What the model may depend on. No I/O, no async, no serialisation, no clock, no randomness.
-const MODEL_MAY_USE: &[&str] = &["xxhash-rust"];
+const MODEL_MAY_USE: &[&str] = &["hashbrown", "xxhash-rust"];
 /// What the model's sources never name.
 const MODEL_NEVER_NAMES: &[&str] =
     &["std::fs", "std::net", "SystemTime", "Instant::now", "rand::", "async fn", "tokio::"];

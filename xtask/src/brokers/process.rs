@@ -90,6 +90,19 @@ pub struct Process {
     started: u64,
     /// Resident memory in KiB.
     pub resident_kib: u64,
+    /// It has ended, but its parent has not asked for its exit status.
+    zombie: bool,
+}
+
+impl Process {
+    /// Whether nothing of it is left, its ports included: they are closed by its last thread, and later than the
+    /// mark vanishes.
+    fn has_ended(&self) -> bool {
+        process(self.pid).is_none_or(|now| {
+            let threads = fs::read_dir(format!("/proc/{}/task", self.pid)).map_or(0, Iterator::count);
+            now.started != self.started || (now.zombie && threads <= 1)
+        })
+    }
 }
 
 /// All living processes that carry the mark of `run`, zombies excluded.
@@ -101,6 +114,7 @@ pub fn marked(run: &Path) -> Vec<Process> {
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .filter(|pid| carries(*pid, &mark))
         .filter_map(process)
+        .filter(|process| !process.zombie)
         .collect()
 }
 
@@ -113,19 +127,17 @@ fn process(pid: i32) -> Option<Process> {
     parse_stat(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// Reads one line of `/proc/<pid>/stat` (proc_pid_stat(5)); `None` for a zombie. The name in parentheses may hold
-/// blanks and parentheses, so fields are counted from the last one.
+/// Reads one line of `/proc/<pid>/stat` (proc_pid_stat(5)). The name in parentheses may hold blanks and parentheses,
+/// so fields are counted from the last one.
 fn parse_stat(pid: i32, stat: &str) -> Option<Process> {
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let field = |number: usize| fields.get(number - 3).copied();
-    if matches!(field(3)?, "Z" | "X") {
-        return None;
-    }
     Some(Process {
         pid,
         parent: field(4)?.parse().ok()?,
         started: field(22)?.parse().ok()?,
         resident_kib: field(24)?.parse::<u64>().ok()? * 4,
+        zombie: matches!(field(3)?, "Z" | "X"),
     })
 }
 
@@ -154,13 +166,13 @@ pub fn stop(run: &Path, how: Stop) -> Result<usize> {
     if matches!(how, Stop::Gently) {
         for pid in roots(&before) {
             signal(run, pid, Signal::TERM);
-            wait_until(Duration::from_secs(10), || Ok(process(pid).is_none()))?;
+            wait_until(Duration::from_secs(10), || Ok(process(pid).is_none_or(|process| process.zombie)))?;
         }
     }
     let gone = wait_until(Duration::from_secs(10), || {
         let left = marked(run);
         left.iter().for_each(|process| signal(run, process.pid, Signal::KILL));
-        Ok(left.is_empty())
+        Ok(left.is_empty() && before.iter().all(Process::has_ended))
     })?;
     if !gone {
         bail!("processes of {} do not end after SIGKILL", run.display());
@@ -186,19 +198,19 @@ mod tests {
 
     #[test]
     fn a_name_with_parentheses_does_not_shift_the_fields() {
-        let expected = Process { pid: 7, parent: 3, started: 99, resident_kib: 100 };
+        let expected = Process { pid: 7, parent: 3, started: 99, resident_kib: 100, zombie: false };
         assert_eq!(parse_stat(7, &stat("S", 3, 99)), Some(expected));
     }
 
     #[test]
-    fn a_zombie_is_not_alive() {
-        assert_eq!(parse_stat(7, &stat("Z", 3, 99)), None);
+    fn a_zombie_is_seen() {
+        assert!(parse_stat(7, &stat("Z", 3, 99)).is_some_and(|process| process.zombie));
         assert_eq!(parse_stat(7, "garbage"), None);
     }
 
     #[test]
     fn roots_are_those_without_a_marked_parent_youngest_first() {
-        let process = |pid, parent, started| Process { pid, parent, started, resident_kib: 0 };
+        let process = |pid, parent, started| Process { pid, parent, started, resident_kib: 0, zombie: false };
         let all = [process(10, 1, 5), process(11, 10, 6), process(20, 1, 9), process(21, 20, 9)];
         assert_eq!(roots(&all), [20, 10]);
     }
