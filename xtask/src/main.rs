@@ -7,6 +7,7 @@
 mod bench;
 mod brokers;
 mod demo;
+mod python;
 mod run;
 mod size;
 mod source;

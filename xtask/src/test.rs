@@ -3,7 +3,7 @@
 //! It installs what it needs (brokers into the cache folder; a browser, as root on Debian). It decides nothing about
 //! the tests: those that need a broker read its address from the environment and skip themselves without it.
 
-use crate::{brokers, run, tidy};
+use crate::{brokers, python, run, tidy};
 use anyhow::Result;
 use clap::Args;
 use std::fs;
@@ -45,7 +45,16 @@ pub fn test(options: &Options) -> Result<bool> {
             Ok(up.failed.is_empty())
         });
     }
-    let cargo = || with_brokers(run::cargo(), &up);
+    let mut python = None;
+    report.step("python", |_| {
+        python = Some(python::interpreter()?);
+        Ok(true)
+    });
+    let cargo = || {
+        let mut cargo = with_brokers(run::cargo(), &up);
+        cargo.envs(python.iter().map(|path| ("HOPSCOPE_TEST_PYTHON", path)));
+        cargo
+    };
     let built =
         report.step("build", |_| Ok(run::show(cargo().args(["test", "--workspace", "--no-run"]))?.success()));
     if built {

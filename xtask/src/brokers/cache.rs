@@ -18,8 +18,7 @@ pub struct Cache {
 impl Cache {
     /// Creates the folder if needed and waits until no other command works in it.
     pub fn open() -> Result<Self> {
-        let folder =
-            cache_folder(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))?.join("brokers");
+        let folder = user_cache()?.join("brokers");
         if let Err(error) = fs::create_dir_all(&folder) {
             bail!(
                 "cannot create {}: {error}\nhint: set HOPSCOPE_CACHE to a folder that can be written",
@@ -66,6 +65,11 @@ impl Cache {
         fs::rename(next, self.state_file())?;
         Ok(())
     }
+}
+
+/// The folder of everything we keep between runs.
+pub fn user_cache() -> Result<PathBuf> {
+    cache_folder(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
 }
 
 fn cache_folder(variable: impl Fn(&str) -> Option<String>) -> Result<PathBuf> {

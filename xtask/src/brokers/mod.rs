@@ -17,6 +17,7 @@ mod wire;
 pub use install::{find, need};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+pub use cache::user_cache;
 use cache::{Cache, Running, State};
 use clap::{Args, Subcommand};
 use std::fs;
