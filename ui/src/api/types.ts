@@ -1,0 +1,287 @@
+/**
+ * The JSON of the API v1, as `hopscope-client` defines it.
+ *
+ * 64-bit integers are decimal strings (browsers round numbers): keep them as text, or read them with `BigInt`.
+ */
+
+/** A 64-bit integer as a decimal string; times are nanoseconds since the Unix epoch. */
+export type Int64 = string;
+
+export const STATES = [
+  'produced_unconfirmed', 'stored', 'scheduled', 'not_consumed_yet', 'fetched', 'processing', 'succeeded',
+  'failed_will_retry', 'retrying', 'dead_lettered', 'filtered', 'skipped', 'expired', 'unroutable',
+  'group_offline', 'not_instrumented', 'unknown',
+] as const;
+export type State = (typeof STATES)[number];
+
+export const GRADES = ['observed', 'broker', 'inferred'] as const;
+export type Grade = (typeof GRADES)[number];
+
+export const STAGES = ['create', 'send', 'broker', 'receive', 'process', 'settle', 'work'] as const;
+export type Stage = (typeof STAGES)[number];
+
+export const JOINS = ['subject', 'creation', 'coordinates', 'message_id', 'parent'] as const;
+export type Join = (typeof JOINS)[number];
+
+export const POINTS = [
+  'send_start', 'send_end', 'stored', 'received', 'process_start', 'process_end', 'settled',
+] as const;
+export type Point = (typeof POINTS)[number];
+
+export const GAPS = [
+  'sender_not_instrumented', 'receiver_not_seen', 'clock_skew', 'late_evidence', 'position_reused',
+  'context_lost', 'limit_hit', 'never_ended', 'not_searched',
+] as const;
+export type GapKind = (typeof GAPS)[number];
+
+export const COPIES = ['dead_letter', 'retry', 'redrive'] as const;
+export type CopyKind = (typeof COPIES)[number];
+
+export interface Coverage {
+  segments: number;
+  from_ns: Int64 | null;
+  to_ns: Int64 | null;
+  complete: boolean;
+  why_not: string[];
+}
+
+export interface ErrorBody {
+  code: string;
+  message: string;
+  hint: string | null;
+  retryable: boolean;
+}
+
+export interface Recognised {
+  text: string;
+  kind: string;
+}
+
+export interface FindAnswer {
+  query: string;
+  recognised: Recognised[];
+  messages: MessageSummary[];
+  coverage: Coverage;
+  next: string | null;
+}
+
+export interface GroupSummary {
+  group: string;
+  state: string;
+  grade: string;
+  attempts: number;
+}
+
+export interface MessageSummary {
+  reference: string;
+  system: string;
+  cluster: string;
+  destination: string;
+  address: string;
+  lane: string;
+  position: Int64 | null;
+  message_id: string;
+  keys: string[];
+  trace_id: string;
+  sender: string;
+  sent_ns: Int64;
+  groups: GroupSummary[];
+}
+
+export interface MessageAnswer {
+  message: MessageSummary;
+  trajectory: Trajectory;
+  tree: TreeNode[];
+  coverage: Coverage;
+}
+
+export interface Trajectory {
+  message_ids: string[];
+  correlation_ids: string[];
+  trace_ids: string[];
+  creation: string;
+  body_bytes: Int64 | null;
+  sends: Send[];
+  groups: GroupStory[];
+  events: Event[];
+  copies: Copy[];
+  gaps: Gap[];
+  as_of_ns: Int64;
+}
+
+export interface Send {
+  event: number;
+  produce: Latency | null;
+  outcome: string;
+  reason: string;
+}
+
+export interface GroupStory {
+  group: string;
+  state: string;
+  grade: string;
+  why: Why;
+  attempts: Attempt[];
+  total: Latency | null;
+}
+
+export interface Why {
+  code: string;
+  text: string;
+  group: string | null;
+  destination: string | null;
+  lane: string | null;
+  stands_at: Int64 | null;
+  position: Int64 | null;
+  at_ns: Int64 | null;
+  attempt: number | null;
+  reason: string | null;
+}
+
+export interface Attempt {
+  number: number;
+  events: number[];
+  of_copy: string | null;
+  outcome: string;
+  reason: string;
+  disposition: string | null;
+  service: string;
+  instance: string;
+  start_ns: Int64;
+  end_ns: Int64 | null;
+  queue: Latency | null;
+  wait: Latency | null;
+  process: Latency | null;
+  settle: Latency | null;
+}
+
+export interface Latency {
+  ns: Int64;
+  from: string;
+  to: string;
+  across_clocks: boolean;
+  uncertainty_ns: Int64 | null;
+}
+
+export interface Event {
+  id: string;
+  stage: string;
+  operation: string;
+  joined_by: string;
+  trace_id: string;
+  span_id: string;
+  parent_span_id: string;
+  creation: string;
+  links: string[];
+  start_ns: Int64;
+  duration_ns: Int64 | null;
+  received_ns: Int64;
+  broker_ns: Int64 | null;
+  origin_ns: Int64 | null;
+  outcome: string;
+  reason: string;
+  disposition: string | null;
+  system: string;
+  cluster: string;
+  server: string;
+  destination: string;
+  address: string;
+  lane: string;
+  position: Int64 | null;
+  message_id: string;
+  correlation_id: string;
+  keys: string[];
+  group: string;
+  attempt: number | null;
+  client: string;
+  service: string;
+  instance: string;
+  body_bytes: Int64 | null;
+  source: string;
+  grade: string;
+  attributes: Attribute[];
+}
+
+export interface Attribute {
+  key: string;
+  value: string;
+  type: string;
+}
+
+export interface Copy {
+  kind: string;
+  other_is_original: boolean;
+  other: string | null;
+  destination: string;
+  group: string;
+  attempts: number | null;
+  reason: string;
+}
+
+export interface Gap {
+  kind: string;
+  detail: string;
+}
+
+export interface TreeNode {
+  message: MessageSummary;
+  caused_by: string | null;
+  distance: number;
+  through_service: string;
+  after_ns: Int64 | null;
+  more: boolean;
+}
+
+export interface TraceAnswer {
+  trace_id: string;
+  events: Event[];
+  coverage: Coverage;
+  next: string | null;
+}
+
+export interface Destination {
+  system: string;
+  cluster: string;
+  destination: string;
+  groups: string[];
+  sent: Int64;
+  processed: Int64;
+  failed: Int64;
+  last_ns: Int64;
+}
+
+export interface DestinationsAnswer {
+  destinations: Destination[];
+  coverage: Coverage;
+}
+
+export interface Receiver {
+  name: string;
+  received: Int64;
+  stored: Int64;
+  refused: Int64;
+  dropped: { reason: string; events: Int64 }[];
+  queued: Int64;
+  invalid_requests: Int64;
+  last_error: string | null;
+}
+
+export interface StatusAnswer {
+  version: string;
+  started_ns: Int64;
+  now_ns: Int64;
+  otlp_grpc: string;
+  otlp_http: string;
+  data: string;
+  receivers: Receiver[];
+  stored_events: Int64;
+  duplicate_events: Int64;
+  coverage: Coverage;
+}
+
+export interface Live {
+  events: Int64;
+  trace_ids: string[];
+  destinations: string[];
+  cut: boolean;
+}

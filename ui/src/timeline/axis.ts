@@ -1,0 +1,157 @@
+/**
+ * The time axis with its folds: idle time that would squash the work beside it becomes a narrow labelled strip.
+ *
+ * Time is cut at every begin and end of a bar. A stretch in which nobody works, and that is longer than
+ * `FOLD_FACTOR` times the work on both its sides, gets a fixed width; the rest shares the remaining width in
+ * proportion to its length, after each bar has its least width. The result is monotonic, so no order is lost.
+ */
+
+export interface Span {
+  start: bigint;
+  end: bigint;
+  /** Somebody works here (a bar that is not waiting in a queue). */
+  work: boolean;
+}
+
+export interface Fold {
+  start: bigint;
+  end: bigint;
+  x: number;
+  width: number;
+}
+
+export interface Tick {
+  at: bigint;
+  x: number;
+}
+
+export interface Axis {
+  /** Where a time lies, in pixels; times outside lie on the edge. */
+  x(at: bigint): number;
+  folds: Fold[];
+  /** Begin of each stretch that is drawn to scale. */
+  ticks: Tick[];
+  /** Total width in pixels; more than was asked for where many bars need their least width. */
+  width: number;
+}
+
+/** An idle stretch is folded when it is longer than this many times its neighbouring work. */
+export const FOLD_FACTOR = 3n;
+/** Least width of a bar, in pixels. */
+export const BAR_WIDTH_MIN = 8;
+/** Width of a fold, in pixels. */
+export const FOLD_WIDTH = 104;
+/** Distance below which two ticks would write over each other, in pixels. */
+const TICK_DISTANCE_MIN = 104;
+
+interface Piece {
+  start: bigint;
+  end: bigint;
+  work: boolean;
+  folded: boolean;
+  least: number;
+  width: number;
+}
+
+export function axis(spans: Span[], width: number, trueScale: boolean): Axis {
+  const pieces = cut(spans);
+  if (!trueScale) {
+    markFolds(pieces);
+    markLeast(pieces, spans);
+  }
+  const total = share(pieces, width);
+  return place(pieces, total);
+}
+
+/** Elementary pieces between all begins and ends. A span without length gets a piece of its own. */
+function cut(spans: Span[]): Piece[] {
+  const edges = [...new Set(spans.flatMap((span) => [span.start, span.end]))].sort((a, b) => (a < b ? -1 : 1));
+  const instants = new Set(spans.filter((span) => span.start === span.end).map((span) => span.start));
+  const pieces: Piece[] = [];
+  edges.forEach((start, index) => {
+    if (instants.has(start)) pieces.push({ start, end: start, work: true, folded: false, least: 0, width: 0 });
+    const end = edges[index + 1];
+    if (end === undefined) return;
+    const work = spans.some((span) => span.work && span.start <= start && span.end >= end);
+    pieces.push({ start, end, work, folded: false, least: 0, width: 0 });
+  });
+  return pieces;
+}
+
+/** Folds each idle run that is longer than `FOLD_FACTOR` times the runs of work on its two sides. */
+function markFolds(pieces: Piece[]): void {
+  const runs: { pieces: Piece[]; work: boolean; length: bigint }[] = [];
+  for (const piece of pieces) {
+    const run = runs.at(-1);
+    if (run && run.work === piece.work) run.pieces.push(piece);
+    else runs.push({ pieces: [piece], work: piece.work, length: 0n });
+    const last = runs.at(-1);
+    if (last) last.length += piece.end - piece.start;
+  }
+  runs.forEach((run, index) => {
+    const beside = (runs[index - 1]?.length ?? 0n) + (runs[index + 1]?.length ?? 0n);
+    if (!run.work && run.length > FOLD_FACTOR * beside) for (const piece of run.pieces) piece.folded = true;
+  });
+}
+
+/** Gives each bar its least width, shared over the pieces that it covers and that are not folded. */
+function markLeast(pieces: Piece[], spans: Span[]): void {
+  for (const span of spans) {
+    const covered = pieces.filter((piece) => piece.start >= span.start && piece.end <= span.end
+      && (piece.start !== piece.end || span.start === span.end));
+    if (covered.some((piece) => piece.folded)) continue;
+    for (const piece of covered) piece.least = Math.max(piece.least, BAR_WIDTH_MIN / covered.length);
+  }
+}
+
+/** Shares the width out. Returns the total, which grows when the least widths need more. */
+function share(pieces: Piece[], width: number): number {
+  // One strip per run of folded pieces, however many edges lie inside it.
+  let before: Piece | undefined;
+  for (const piece of pieces) {
+    if (piece.folded) piece.width = before?.folded ? 0 : FOLD_WIDTH;
+    before = piece;
+  }
+  const open = pieces.filter((piece) => !piece.folded);
+  const folded = pieces.reduce((sum, piece) => sum + piece.width, 0);
+  const least = open.reduce((sum, piece) => sum + piece.least, 0);
+  const room = Math.max(0, width - folded - least);
+  const length = open.reduce((sum, piece) => sum + Number(piece.end - piece.start), 0);
+  for (const piece of open) {
+    piece.width = piece.least + (length > 0 ? (room * Number(piece.end - piece.start)) / length : 0);
+  }
+  return Math.max(width, folded + least);
+}
+
+function place(pieces: Piece[], width: number): Axis {
+  const folds: Fold[] = [];
+  const ticks: Tick[] = [];
+  const left: number[] = [];
+  let x = 0;
+  pieces.forEach((piece, index) => {
+    left.push(x);
+    const before = pieces[index - 1];
+    const fold = before?.folded ? folds.at(-1) : undefined;
+    if (piece.folded && fold) fold.end = piece.end;
+    else if (piece.folded) folds.push({ start: piece.start, end: piece.end, x, width: piece.width });
+    if (!piece.folded && (index === 0 || before?.folded)) {
+      const last = ticks.at(-1);
+      if (!last || x - last.x >= TICK_DISTANCE_MIN) ticks.push({ at: piece.start, x });
+    }
+    x += piece.width;
+  });
+  return { folds, ticks, width, x: (at) => position(pieces, left, folds, at) };
+}
+
+function position(pieces: Piece[], left: number[], folds: Fold[], at: bigint): number {
+  const fold = folds.find((fold) => at > fold.start && at < fold.end);
+  if (fold) return fold.x + fold.width * (Number(at - fold.start) / Number(fold.end - fold.start));
+  for (let index = 0; index < pieces.length; index += 1) {
+    const piece = pieces[index];
+    if (!piece) continue;
+    const x = left[index] ?? 0;
+    if (at <= piece.start) return x;
+    if (at < piece.end) return x + piece.width * (Number(at - piece.start) / Number(piece.end - piece.start));
+  }
+  return (left.at(-1) ?? 0) + (pieces.at(-1)?.width ?? 0);
+}
