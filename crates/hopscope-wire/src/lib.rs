@@ -4,6 +4,7 @@
 //! the columns of the batch, without a tree of structures in between: it is the dearest step of the way in.
 //!
 //! - [`otlp`]: requests, answers, and an encoder of requests for the demo, tests and benches.
+//! - [`workload`]: the load that benches and tests share.
 //! - [`SpanView`], [`Mapper`]: what every wire format fills, and the one place that knows what the messaging
 //!   conventions mean, every generation of them.
 //!
@@ -22,6 +23,7 @@ mod protobuf;
 mod rabbitmq;
 mod span;
 mod words;
+pub mod workload;
 
 pub use error::{Error, ErrorKind};
 pub use mapper::{Mapper, Scope};

@@ -91,7 +91,8 @@ pub(crate) fn fill<'a>(
     row.cluster = fields.first(&names::CLUSTER).map_or(Text::NONE, |name| words.name(name));
     server(fields, words, row);
     coordinates(system, fields, words, row);
-    if row.message_id == Text::NONE {
+    // Taken already where it was no id but coordinates.
+    if fields.taken & names::MESSAGE_ID.set == 0 {
         row.message_id = fields.first(&names::MESSAGE_ID).map_or(Text::NONE, |id| words.id(id));
     }
     row.correlation_id = fields.first(&names::CORRELATION).map_or(Text::NONE, |id| words.id(id));

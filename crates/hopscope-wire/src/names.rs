@@ -8,6 +8,7 @@ macro_rules! names {
         /// An attribute name with a meaning. `Other` is every name without one.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
+        #[expect(clippy::enum_variant_names, reason = "the conventions call them names")]
         pub(crate) enum Name { Other = 0, $($variant,)* }
 
         impl Name {
