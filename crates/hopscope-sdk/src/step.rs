@@ -4,15 +4,15 @@ use crate::Failure;
 use opentelemetry::trace::{Link, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue};
 use std::borrow::Cow;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// A span that ends exactly once: as declared, or, when dropped before, as unknown (as failed, in a panic).
 #[derive(Debug)]
 pub(crate) struct Step {
     context: Context,
     open: bool,
-    panicked: Arc<AtomicBool>,
+    /// The first panic in the work, where it went on to somebody who may yet recover from it.
+    panicked: Arc<OnceLock<Failure>>,
 }
 
 /// What a span is started with.
@@ -71,9 +71,8 @@ impl Step {
     }
 
     pub fn end_failed(mut self, failure: &Failure) {
-        if !self.panicked.load(Ordering::Acquire) {
-            write_failure(&self.context, failure);
-        }
+        // The panic is what happened; the declared failure is mostly how a join told it.
+        write_failure(&self.context, self.panicked.get().unwrap_or(failure));
         self.close();
     }
 
@@ -100,20 +99,20 @@ impl Drop for Step {
         if !self.open {
             return;
         }
-        if std::thread::panicking() && !self.panicked.swap(true, Ordering::AcqRel) {
-            write_failure(&self.context, &Failure::new("panic", ""));
-        } else if !self.panicked.load(Ordering::Acquire) {
-            self.write_unknown("dropped");
+        match self.panicked.get() {
+            Some(panic) => write_failure(&self.context, panic),
+            None if std::thread::panicking() => write_failure(&self.context, &Failure::new("panic", "")),
+            None => self.write_unknown("dropped"),
         }
         self.close();
     }
 }
 
-/// Writes a panic into a step that is still open.
+/// Notes a panic for a step that is still open.
 #[derive(Clone, Debug)]
 pub(crate) struct PanicWatch {
     context: Context,
-    panicked: Arc<AtomicBool>,
+    panicked: Arc<OnceLock<Failure>>,
 }
 
 impl PanicWatch {
@@ -122,9 +121,8 @@ impl PanicWatch {
     }
 
     pub fn panicked(&self, payload: &(dyn std::any::Any + Send)) {
-        if !self.panicked.swap(true, Ordering::AcqRel) {
-            write_failure(&self.context, &Failure::panic(payload));
-        }
+        // The first one counts.
+        let _ = self.panicked.set(Failure::panic(payload));
     }
 }
 

@@ -1,30 +1,26 @@
 //! The exact spans of each verb, in memory.
 
 use expect_test::{Expect, expect};
-use hopscope_sdk::kit::{self, MapHeaders};
+use hopscope_sdk::kit::{MapHeaders, Recorder};
 use hopscope_sdk::opentelemetry::trace::{Tracer, TracerProvider};
 use hopscope_sdk::{
     CopiedFrom, CopyKind, Details, Disposition, Failure, Outcome, Place, Relation, Server, Telemetry,
 };
-use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
 
 struct Spans {
-    provider: SdkTracerProvider,
-    exporter: InMemorySpanExporter,
+    recorder: Recorder,
     telemetry: Telemetry,
 }
 
 impl Spans {
     fn new() -> Self {
-        let exporter = InMemorySpanExporter::default();
-        let provider = SdkTracerProvider::builder().with_simple_exporter(exporter.clone()).build();
-        let telemetry = Telemetry::new(&provider);
-        Self { provider, exporter, telemetry }
+        let recorder = Recorder::default();
+        let telemetry = recorder.telemetry();
+        Self { recorder, telemetry }
     }
 
     fn check(&self, expected: Expect) {
-        self.provider.force_flush().expect("in memory");
-        expected.assert_eq(&kit::spans(&self.exporter.get_finished_spans().expect("in memory"), &[], &[]));
+        expected.assert_eq(&self.recorder.text(&[], &[]));
     }
 }
 
@@ -293,7 +289,7 @@ fn relations_to_the_sender() {
     let mut told = String::new();
     for relation in [Relation::Both, Relation::Continue, Relation::Link, Relation::None] {
         for ambient in [false, true] {
-            let Spans { exporter, provider, telemetry } = Spans::new();
+            let Spans { recorder, telemetry } = Spans::new();
             let telemetry = telemetry.with_relation(relation);
             let headers = sent(&telemetry);
             let work = || {
@@ -305,12 +301,11 @@ fn relations_to_the_sender() {
                     .confirm();
             };
             if ambient {
-                provider.tracer("app").in_span("job", |_| work())
+                recorder.provider().tracer("app").in_span("job", |_| work())
             } else {
                 work()
             }
-            let spans = exporter.get_finished_spans().expect("in memory");
-            let lines = kit::spans(&spans, &[], &[]);
+            let lines = recorder.text(&[], &[]);
             told += &format!("{relation:?}, ambient span: {ambient}\n");
             for line in lines.lines().filter(|line| line.starts_with("p") || line.starts_with("commit")) {
                 told += &format!("  {line}\n");

@@ -1,15 +1,10 @@
-//! What every adapter must pass: functions for the tests of adapter crates.
-//!
-//! [`carrier`] runs the shared cases against one client's headers; [`spans`] prints finished spans in a stable
-//! form for golden tests.
+//! The carrier contract as cases.
 
 use crate::{CarrierMut, Format, Formats, Headers, carrier};
 use hopscope_model::context::ALL_CONTEXT_KEYS;
 use opentelemetry::baggage::{Baggage, BaggageExt};
-use opentelemetry::trace::{SpanContext, Status, TraceContextExt, TraceFlags, TraceState};
+use opentelemetry::trace::{SpanContext, TraceContextExt, TraceFlags, TraceState};
 use opentelemetry::{Context, SpanId, TraceId};
-use opentelemetry_sdk::trace::SpanData;
-use std::fmt::Write as _;
 
 /// Headers as a list of pairs: the reference carrier, in the order and with the duplicates that a message may have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -199,37 +194,4 @@ fn is_ours(key: &str) -> bool {
 fn sorted(mut pairs: Pairs) -> Pairs {
     pairs.sort();
     pairs
-}
-
-/// Prints finished spans for golden tests: in order of their end, with traces and spans numbered instead of their
-/// random ids, attributes sorted. The values of the attributes in `masked` (times, offsets) are printed as `*`;
-/// those in `names` (a topic of this run) are replaced.
-pub fn spans(spans: &[SpanData], masked: &[&str], names: &[(&str, &str)]) -> String {
-    let mut text = String::new();
-    for span in spans {
-        let parent = match spans.iter().find(|other| other.span_context.span_id() == span.parent_span_id) {
-            Some(parent) => parent.name.to_string(),
-            None if span.parent_span_id == SpanId::INVALID => "-".to_owned(),
-            None => "elsewhere".to_owned(),
-        };
-        let links: Vec<_> = span.links.iter().map(|link| link_name(&link.span_context, spans)).collect();
-        let kind = format!("{:?}", span.span_kind).to_lowercase();
-        let _ = writeln!(text, "{} ({kind}) parent: {parent} links: [{}]", span.name, links.join(", "));
-        let mut attributes: Vec<_> =
-            span.attributes.iter().map(|set| (set.key.as_str(), &set.value)).collect();
-        attributes.sort_by_key(|(key, _)| *key);
-        for (key, value) in attributes {
-            let value = if masked.contains(&key) { "*".to_owned() } else { value.to_string() };
-            let _ = writeln!(text, "  {key} = {value}");
-        }
-        if span.status != Status::Unset {
-            let _ = writeln!(text, "  {:?}", span.status);
-        }
-    }
-    names.iter().fold(text, |text, (from, to)| text.replace(from, to))
-}
-
-fn link_name(to: &SpanContext, spans: &[SpanData]) -> String {
-    let found = spans.iter().find(|span| span.span_context.span_id() == to.span_id());
-    found.map_or_else(|| "elsewhere".to_owned(), |span| span.name.to_string())
 }
