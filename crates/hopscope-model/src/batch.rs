@@ -580,6 +580,11 @@ impl<'a> EventRef<'a> {
         self.batch.keys.get(self.index).iter().map(|key| texts.get(*key))
     }
 
+    /// Business keys by name.
+    pub fn key_names(&self) -> &'a [Text] {
+        self.batch.keys.get(self.index)
+    }
+
     /// Attributes by name: its own, without the resource's.
     pub fn own_attributes(&self) -> &'a [Attribute] {
         self.batch.attributes.get(self.index)

@@ -44,6 +44,13 @@ impl Texts {
         &self.bytes[start as usize..end as usize]
     }
 
+    /// Every string in the order of its name, the empty one first.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> + Clone {
+        let start = |index: usize| if index == 0 { 0 } else { self.ends[index - 1] };
+        let range = move |index: usize| start(index) as usize..self.ends[index] as usize;
+        (0..self.ends.len()).map(move |index| &self.bytes[range(index)])
+    }
+
     /// Number of strings, the empty one included.
     pub fn len(&self) -> usize {
         self.ends.len()

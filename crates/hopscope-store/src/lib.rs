@@ -2,11 +2,13 @@
 //!
 //! - [`Store`]: six methods; its documentation is the contract.
 //! - [`memory`]: the reference, plain and not durable.
+//! - [`embedded`]: one folder, durable.
 //! - [`kit`]: the contract as named cases, for every implementation.
 //!
 //! It is not: a receiver, an HTTP server, a query engine.
 
 mod contract;
+pub mod embedded;
 pub mod kit;
 mod matching;
 pub mod memory;

@@ -1,14 +1,15 @@
 //! What a [`Key`] finds: the rules that every store shares. An index only ever proposes rows; these decide.
 
-use hopscope_model::{EventRef, Key, Position, Progress, ProgressKind};
+use hopscope_model::{EventRef, Key, Position, Progress, ProgressKind, SpanId};
 use std::collections::BTreeMap;
 
 /// Whether this event is under that key.
 pub(crate) fn event_matches(key: &Key, event: &EventRef<'_>) -> bool {
     match key {
-        Key::Trace(trace) => event.trace() == *trace,
-        Key::Span(span) => event.span() == *span,
-        Key::Children(parent) => event.parent() == *parent,
+        // Absent ids and texts are no keys: they would find everything that lacks one.
+        Key::Trace(trace) => !trace.is_zero() && event.trace() == *trace,
+        Key::Span(span) => *span != SpanId::ZERO && event.span() == *span,
+        Key::Children(parent) => *parent != SpanId::ZERO && event.parent() == *parent,
         Key::Creation(context) => event.creation() == Some(*context),
         Key::Position(at) => {
             event.position() == Some(at.position)
@@ -16,11 +17,12 @@ pub(crate) fn event_matches(key: &Key, event: &EventRef<'_>) -> bool {
                 && at_destination(at, event.system(), event.cluster(), event.destination())
         }
         Key::MessageId { system, destination, id } => {
-            event.message_id() == id
+            !id.is_empty()
+                && event.message_id() == id
                 && (system.is_empty() || event.system() == system)
                 && (destination.is_empty() || event.destination() == destination)
         }
-        Key::Correlation(id) => event.correlation_id() == id,
+        Key::Correlation(id) => !id.is_empty() && event.correlation_id() == id,
         Key::Business(key) => event.keys().any(|own| own == key),
         Key::Progress(_) => false,
     }

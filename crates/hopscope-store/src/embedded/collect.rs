@@ -1,0 +1,96 @@
+//! [`Collect`]: the first rows of an answer out of any number, in bounded memory.
+
+use crate::order::Place;
+use std::collections::BinaryHeap;
+
+/// Which way an answer is ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    OldestFirst,
+    NewestFirst,
+}
+
+/// A row of one of the sources of a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct At {
+    pub source: u32,
+    pub row: u32,
+}
+
+/// Keeps the first `rows_max` rows behind a cursor, and whether there were more.
+#[derive(Debug)]
+pub(crate) struct Collect {
+    direction: Direction,
+    after: Option<Place>,
+    rows_max: usize,
+    /// Greatest on top: the first to go.
+    heap: BinaryHeap<(Rank, At)>,
+    more: bool,
+}
+
+/// A place so turned that the smallest comes first in the answer.
+type Rank = (i128, u128);
+
+impl Collect {
+    pub fn new(direction: Direction, after: Option<Place>, rows_max: usize) -> Self {
+        Self { direction, after, rows_max: rows_max.max(1), heap: BinaryHeap::new(), more: false }
+    }
+
+    fn rank(&self, place: Place) -> Rank {
+        let (start, id) = (i128::from(place.0), place.1.0);
+        match self.direction {
+            Direction::OldestFirst => (start, id),
+            Direction::NewestFirst => (-start, !id),
+        }
+    }
+
+    /// Whether a row that starts at `start_ns` could still be taken: cheaper than its identity.
+    pub fn wants_start(&self, start_ns: i64) -> bool {
+        let start = self.rank_of_start(start_ns);
+        self.after.is_none_or(|after| start >= self.rank(after).0) && self.wants_rank(start)
+    }
+
+    /// Whether anything that starts within this range could still be taken.
+    pub fn wants_range(&self, start_ns: (i64, i64)) -> bool {
+        self.wants_rank(match self.direction {
+            Direction::OldestFirst => self.rank_of_start(start_ns.0),
+            Direction::NewestFirst => self.rank_of_start(start_ns.1),
+        })
+    }
+
+    fn rank_of_start(&self, start_ns: i64) -> i128 {
+        match self.direction {
+            Direction::OldestFirst => i128::from(start_ns),
+            Direction::NewestFirst => -i128::from(start_ns),
+        }
+    }
+
+    /// Once the answer is full and there is known to be more, only what is better than its worst matters.
+    fn wants_rank(&self, start: i128) -> bool {
+        let full = self.heap.len() == self.rows_max && self.more;
+        !full || self.heap.peek().is_none_or(|(worst, _)| start <= worst.0)
+    }
+
+    /// Takes a row where it belongs to the answer.
+    pub fn offer(&mut self, place: Place, at: At) {
+        let rank = self.rank(place);
+        if self.after.is_some_and(|after| rank <= self.rank(after)) {
+            return;
+        }
+        if self.heap.len() < self.rows_max {
+            self.heap.push((rank, at));
+            return;
+        }
+        self.more = true;
+        if let Some(mut worst) = self.heap.peek_mut()
+            && rank < worst.0
+        {
+            *worst = (rank, at);
+        }
+    }
+
+    /// The rows in order, and whether there are more behind them.
+    pub fn finish(self) -> (Vec<At>, bool) {
+        (self.heap.into_sorted_vec().into_iter().map(|(_, at)| at).collect(), self.more)
+    }
+}

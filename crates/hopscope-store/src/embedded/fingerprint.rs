@@ -1,0 +1,117 @@
+//! Fingerprints: 64-bit hashes of keys. An index maps them to rows; what the row holds then decides.
+
+use hopscope_model::{EventId, EventRef, Key, SpanContext, SpanId, TraceId};
+
+/// What kind of key a fingerprint is of. The codes are in files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    Trace = 0,
+    /// The span; for events without one, their identity, so that this kind finds every identity.
+    Span = 1,
+    Parent = 2,
+    Creation = 3,
+    Position = 4,
+    MessageId = 5,
+    Correlation = 6,
+    Business = 7,
+}
+
+impl Kind {
+    pub const ALL: [Self; 8] = [
+        Self::Trace,
+        Self::Span,
+        Self::Parent,
+        Self::Creation,
+        Self::Position,
+        Self::MessageId,
+        Self::Correlation,
+        Self::Business,
+    ];
+}
+
+fn hash_one(kind: Kind, bytes: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64_with_seed(bytes, kind as u64 + 1)
+}
+
+pub(crate) fn of_trace(trace: TraceId) -> u64 {
+    hash_one(Kind::Trace, &trace.0)
+}
+
+pub(crate) fn of_span(span: SpanId) -> u64 {
+    hash_one(Kind::Span, &span.0)
+}
+
+pub(crate) fn of_parent(span: SpanId) -> u64 {
+    hash_one(Kind::Parent, &span.0)
+}
+
+pub(crate) fn of_creation(context: SpanContext) -> u64 {
+    let mut bytes = [0; 24];
+    bytes[..16].copy_from_slice(&context.trace.0);
+    bytes[16..].copy_from_slice(&context.span.0);
+    hash_one(Kind::Creation, &bytes)
+}
+
+/// System and cluster are left out: a key may leave them open.
+pub(crate) fn of_position(destination: &str, lane: &str, position: i64) -> u64 {
+    let parts = [
+        hash_one(Kind::Position, destination.as_bytes()),
+        hash_one(Kind::Position, lane.as_bytes()),
+        position as u64,
+    ];
+    let mut bytes = [0; 24];
+    for (eight, part) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(parts) {
+        *eight = part.to_le_bytes();
+    }
+    hash_one(Kind::Position, &bytes)
+}
+
+pub(crate) fn of_text(kind: Kind, text: &str) -> u64 {
+    hash_one(kind, text.as_bytes())
+}
+
+/// The fingerprint by which an event's identity is found among others: of its span, else of itself.
+pub(crate) fn of_identity(span: SpanId, id: EventId) -> u64 {
+    if span == SpanId::ZERO { hash_one(Kind::Span, &id.0.to_le_bytes()) } else { of_span(span) }
+}
+
+/// Kind and fingerprint of what a key asks for; `None` for progress, which is not of events.
+pub(crate) fn of_key(key: &Key) -> Option<(Kind, u64)> {
+    Some(match key {
+        Key::Trace(trace) => (Kind::Trace, of_trace(*trace)),
+        Key::Span(span) => (Kind::Span, of_span(*span)),
+        Key::Children(parent) => (Kind::Parent, of_parent(*parent)),
+        Key::Creation(context) => (Kind::Creation, of_creation(*context)),
+        Key::Position(at) => (Kind::Position, of_position(&at.destination, &at.lane, at.position)),
+        Key::MessageId { id, .. } => (Kind::MessageId, of_text(Kind::MessageId, id)),
+        Key::Correlation(id) => (Kind::Correlation, of_text(Kind::Correlation, id)),
+        Key::Business(key) => (Kind::Business, of_text(Kind::Business, key)),
+        Key::Progress(_) => return None,
+    })
+}
+
+/// Calls `each` with every key that an event is found by.
+pub(crate) fn each_key(event: &EventRef<'_>, id: EventId, mut each: impl FnMut(Kind, u64)) {
+    if !event.trace().is_zero() {
+        each(Kind::Trace, of_trace(event.trace()));
+    }
+    each(Kind::Span, of_identity(event.span(), id));
+    if !event.parent().is_zero() {
+        each(Kind::Parent, of_parent(event.parent()));
+    }
+    if let Some(creation) = event.creation() {
+        each(Kind::Creation, of_creation(creation));
+    }
+    if let Some(position) = event.position() {
+        each(Kind::Position, of_position(event.destination(), event.lane(), position));
+    }
+    for (kind, text) in [(Kind::MessageId, event.message_id()), (Kind::Correlation, event.correlation_id())] {
+        if !text.is_empty() {
+            each(kind, of_text(kind, text));
+        }
+    }
+    for key in event.keys() {
+        each(Kind::Business, of_text(Kind::Business, key));
+    }
+}

@@ -1,0 +1,189 @@
+//! [`Memtable`]: the batches of one log, readable as soon as they are durable.
+
+use super::fingerprint::{Kind, each_key};
+use crate::Appended;
+use hashbrown::HashTable;
+use hopscope_model::{Batch, EventId, EventRef, MessageEvent};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Events and progress of one log, with an index by key.
+///
+/// Identities are unique within it and, at the time of appending, against the tables that were in memory.
+/// Whether an event is in an older segment is looked up later, for many at once: see
+/// [`Memtable::unsettled`].
+#[derive(Debug, Default)]
+pub(crate) struct Memtable {
+    batches: Vec<Arc<Batch>>,
+    /// Row at which each batch begins.
+    starts: Vec<u32>,
+    ids: Vec<EventId>,
+    by_id: HashTable<u32>,
+    /// By fingerprint: the newest entry of its chain.
+    heads: HashTable<(u64, u32)>,
+    /// Row, and the entry before it in the chain, plus one.
+    entries: Vec<(u32, u32)>,
+    progress: usize,
+    /// Rows before this one are known not to be in a segment, except for `sealed_already`.
+    settled: usize,
+    sealed_already: HashSet<u32>,
+    received_ns: Option<(i64, i64)>,
+    start_ns: Option<(i64, i64)>,
+}
+
+impl Memtable {
+    /// Events, those that a segment turned out to have included.
+    pub fn rows(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Events that are stored here and nowhere else, as far as is known.
+    pub fn events(&self) -> usize {
+        self.ids.len() - self.sealed_already.len()
+    }
+
+    /// True without events and without progress.
+    pub fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    /// What it weighs for the decision to seal: events and samples of progress.
+    pub fn weight(&self) -> usize {
+        self.ids.len() + self.progress
+    }
+
+    /// Earliest and latest time of receipt.
+    pub fn received_ns(&self) -> Option<(i64, i64)> {
+        self.received_ns
+    }
+
+    /// Earliest and latest start.
+    pub fn start_ns(&self) -> Option<(i64, i64)> {
+        self.start_ns
+    }
+
+    /// The batches in order of append.
+    pub fn batches(&self) -> &[Arc<Batch>] {
+        &self.batches
+    }
+
+    /// Whether that row is an event of an older segment.
+    pub fn is_sealed_already(&self, row: u32) -> bool {
+        self.sealed_already.contains(&row)
+    }
+
+    /// The event of that row.
+    pub fn event(&self, row: u32) -> EventRef<'_> {
+        let batch = self.starts.partition_point(|start| *start <= row) - 1;
+        self.batches[batch].event((row - self.starts[batch]) as usize)
+    }
+
+    /// The identity of that row.
+    pub fn id(&self, row: u32) -> EventId {
+        self.ids[row as usize]
+    }
+
+    /// The row with that identity.
+    pub fn row_of(&self, id: EventId) -> Option<u32> {
+        self.by_id.find(id.0 as u64, |row| self.ids[*row as usize] == id).copied()
+    }
+
+    /// Rows that may be under a key of that fingerprint.
+    pub fn rows_under(&self, fingerprint: u64) -> impl Iterator<Item = u32> {
+        let head =
+            self.heads.find(fingerprint, |(own, _)| *own == fingerprint).map_or(0, |(_, entry)| *entry);
+        let entries = &self.entries;
+        let mut next = head;
+        std::iter::from_fn(move || {
+            let (row, before) = *entries.get((next as usize).checked_sub(1)?)?;
+            next = before;
+            Some(row)
+        })
+    }
+
+    /// Adds a durable batch without the events that this table or one of the others has.
+    pub fn insert(&mut self, mut batch: Batch, others: &[&Memtable]) -> Appended {
+        let mut appended = Appended::default();
+        let ids: Vec<EventId> = batch.events().map(|event| event.id()).collect();
+        let base = self.ids.len() as u32;
+        let mut keep = Vec::with_capacity(ids.len());
+        for (index, id) in ids.iter().enumerate() {
+            let first = match self.row_of(*id) {
+                // A row of this very batch is not in a table yet.
+                Some(row) if row >= base => Some(batch.event(kept_index(&keep, row - base)).to_owned()),
+                Some(row) => Some(self.event(row).to_owned()),
+                None => {
+                    others.iter().find_map(|other| other.row_of(*id).map(|row| other.event(row).to_owned()))
+                }
+            };
+            keep.push(first.is_none());
+            if let Some(first) = first {
+                appended.duplicates += 1;
+                let again = MessageEvent {
+                    received_ns: first.received_ns,
+                    source: first.source,
+                    ..batch.event(index).to_owned()
+                };
+                appended.conflicts += u64::from(again != first);
+                continue;
+            }
+            let row = self.ids.len() as u32;
+            self.ids.push(*id);
+            let own = &self.ids;
+            self.by_id.insert_unique(id.0 as u64, row, |row| own[*row as usize].0 as u64);
+        }
+        batch.retain(&keep);
+        appended.stored = batch.len() as u64;
+        if !batch.is_empty() {
+            self.push(batch, base);
+        }
+        appended
+    }
+
+    fn push(&mut self, batch: Batch, base: u32) {
+        let received = batch.received_ns();
+        let wider = |range: Option<(i64, i64)>, value: i64| {
+            Some(range.map_or((value, value), |(least, most)| (least.min(value), most.max(value))))
+        };
+        self.received_ns = wider(self.received_ns, received);
+        for event in batch.events() {
+            self.start_ns = wider(self.start_ns, event.start_ns());
+            let row = base + event.index() as u32;
+            let id = self.ids[row as usize];
+            let Self { heads, entries, .. } = self;
+            each_key(&event, id, |_: Kind, fingerprint| {
+                let entry = entries.len() as u32 + 1;
+                match heads.find_mut(fingerprint, |(own, _)| *own == fingerprint) {
+                    Some((_, head)) => {
+                        entries.push((row, *head));
+                        *head = entry;
+                    }
+                    None => {
+                        entries.push((row, 0));
+                        heads.insert_unique(fingerprint, (fingerprint, entry), |(own, _)| *own);
+                    }
+                }
+            });
+        }
+        self.progress += batch.progress().len();
+        self.starts.push(base);
+        self.batches.push(Arc::new(batch));
+    }
+
+    /// Rows of which it is not known whether a segment has them.
+    pub fn unsettled(&self) -> std::ops::Range<u32> {
+        self.settled as u32..self.ids.len() as u32
+    }
+
+    /// What was found out about the rows before `until`: these are in a segment.
+    pub fn settle(&mut self, until: u32, sealed_already: impl IntoIterator<Item = u32>) {
+        self.settled = self.settled.max(until as usize);
+        self.sealed_already.extend(sealed_already);
+    }
+}
+
+/// Index in the batch of its `nth` event that is kept.
+fn kept_index(keep: &[bool], nth: u32) -> usize {
+    let mut kept = keep.iter().enumerate().filter(|(_, keep)| **keep).map(|(index, _)| index);
+    kept.nth(nth as usize).unwrap_or(0)
+}

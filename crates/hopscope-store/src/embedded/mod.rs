@@ -1,0 +1,204 @@
+//! [`Embedded`]: the store in one folder, with no server to install.
+//!
+//! A tenant is a folder with its own log, segments and manifest. `append` answers after its record is on the
+//! disk; reads see it from then on. It is not: for two processes at once (a lock says so), nor a general
+//! database.
+
+#![allow(dead_code, reason = "segments land next")]
+
+mod collect;
+pub mod dir;
+mod fingerprint;
+mod folder;
+mod frame;
+mod ints;
+mod manifest;
+mod memtable;
+mod options;
+mod queue;
+mod read;
+mod real_dir;
+pub mod sim_dir;
+mod table;
+mod wal;
+
+pub use options::Options;
+pub use real_dir::RealDir;
+
+use crate::{
+    Aggregated, Aggregation, Appended, CheckReport, Depth, Error, ErrorKind, Found, Page, Retained,
+    Retention, Store,
+};
+use async_trait::async_trait;
+use dir::Dir;
+use folder::{Folder, io_error, locked};
+use hopscope_model::{Batch, Coverage, Evidence, Key, Limits, Query, Tenant};
+use queue::Writer;
+use read::Cancel;
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+const LOCK_FILE: &str = "LOCK";
+
+/// The store in one folder.
+pub struct Embedded {
+    dir: Arc<dyn Dir>,
+    options: Options,
+    /// Dropped before the lock: their threads use the folder.
+    tenants: Mutex<BTreeMap<Tenant, Arc<Writer>>>,
+    _lock: Box<dyn Any + Send + Sync>,
+}
+
+impl fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Embedded").field("dir", &self.dir).field("options", &self.options).finish()
+    }
+}
+
+impl Embedded {
+    /// Opens the store in that folder, made where it is missing, and replays its logs.
+    ///
+    /// # Errors
+    /// `Unavailable` where another process has the folder, `Internal` where it cannot be read or written.
+    /// Damaged files are no error: they are put aside, and [`Store::check`] names them.
+    pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let dir =
+            RealDir::open(path).map_err(io_error(&format!("cannot open the folder {}", path.display())))?;
+        Self::open_in(Arc::new(dir), options)
+    }
+
+    /// The same in any [`Dir`].
+    pub fn open_in(dir: Arc<dyn Dir>, options: Options) -> Result<Self, Error> {
+        let lock = dir.lock(LOCK_FILE).map_err(io_error("cannot lock the folder"))?;
+        let lock = lock.ok_or_else(|| {
+            let message = "another hopscope is using this folder\nhint: stop it, or give this one a folder of its own with --data";
+            Error::new(ErrorKind::Unavailable, message)
+        })?;
+        let mut tenants = BTreeMap::new();
+        for name in dir.list("").map_err(io_error("cannot list the folder"))? {
+            // Other names are not tenants': the lock file is in capitals for that reason.
+            if let Some(tenant) = Tenant::new(&name) {
+                let folder = Folder::open(Arc::clone(&dir), tenant.clone(), options.clone())?;
+                tenants.insert(tenant, Arc::new(Writer::start(folder)?));
+            }
+        }
+        Ok(Self { dir, options, tenants: Mutex::new(tenants), _lock: lock })
+    }
+
+    /// Waits until everything that was appended is durable or refused, and takes nothing more. What is not
+    /// sealed yet stays in the log and is replayed at the next start. Dropping the store does the same.
+    pub async fn close(&self) -> Result<(), Error> {
+        let writers: Vec<Arc<Writer>> = locked(&self.tenants).values().cloned().collect();
+        blocking(move || {
+            writers.iter().for_each(|writer| writer.stop());
+            Ok(())
+        })
+        .await
+    }
+
+    fn writer(&self, tenant: &Tenant) -> Option<Arc<Writer>> {
+        locked(&self.tenants).get(tenant).cloned()
+    }
+
+    fn writer_or_new(&self, tenant: &Tenant) -> Result<Arc<Writer>, Error> {
+        let mut tenants = locked(&self.tenants);
+        if let Some(writer) = tenants.get(tenant) {
+            return Ok(Arc::clone(writer));
+        }
+        if tenants.len() >= self.options.tenants_max {
+            let message = format!("too many tenants tenants_max={}", self.options.tenants_max);
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+        let folder = Folder::open(Arc::clone(&self.dir), tenant.clone(), self.options.clone())?;
+        let writer = Arc::new(Writer::start(folder)?);
+        tenants.insert(tenant.clone(), Arc::clone(&writer));
+        Ok(writer)
+    }
+
+    /// Runs a read on a thread that may block, and stops it when nobody waits for it any more.
+    async fn read<T: Send + 'static>(
+        &self,
+        tenant: &Tenant,
+        empty: T,
+        read: impl FnOnce(&Folder, &Cancel) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        struct CancelOnDrop(Cancel);
+        impl Drop for CancelOnDrop {
+            fn drop(&mut self) {
+                self.0.cancel();
+            }
+        }
+        let Some(writer) = self.writer(tenant) else { return Ok(empty) };
+        let cancel = Cancel::default();
+        let guard = CancelOnDrop(cancel.clone());
+        let answer = blocking(move || read(writer.folder(), &cancel)).await;
+        drop(guard);
+        answer
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let answer = tokio::task::spawn_blocking(work).await;
+    answer.unwrap_or_else(|error| {
+        Err(Error::new(ErrorKind::Internal, "a task of the store panicked").because(error))
+    })
+}
+
+#[async_trait]
+impl Store for Embedded {
+    async fn append(&self, batch: Batch) -> Result<Appended, Error> {
+        if batch.is_empty() {
+            return Ok(Appended::default());
+        }
+        self.writer_or_new(batch.tenant())?.append(batch).await
+    }
+
+    async fn search(&self, tenant: &Tenant, query: &Query, page: &Page) -> Result<Found, Error> {
+        let (query, page) = (query.clone(), page.clone());
+        if let Some(after) = &page.after {
+            crate::order::place(after)?;
+        }
+        self.read(tenant, Found::default(), move |folder, cancel| folder.search(&query, &page, cancel)).await
+    }
+
+    async fn events(
+        &self,
+        tenant: &Tenant,
+        keys: &[Key],
+        limits: &Limits,
+        after: Option<&str>,
+    ) -> Result<Evidence, Error> {
+        let (keys, limits, after) = (keys.to_vec(), *limits, after.map(str::to_owned));
+        if let Some(after) = &after {
+            crate::order::place(after)?;
+        }
+        let read =
+            move |folder: &Folder, cancel: &Cancel| folder.events(&keys, &limits, after.as_deref(), cancel);
+        self.read(tenant, Evidence::default(), read).await
+    }
+
+    async fn aggregate(&self, tenant: &Tenant, aggregation: &Aggregation) -> Result<Aggregated, Error> {
+        let aggregation = aggregation.clone();
+        let empty = Aggregated { rows: Vec::new(), coverage: Coverage::default() };
+        self.read(tenant, empty, move |folder, cancel| folder.aggregate(&aggregation, cancel)).await
+    }
+
+    async fn retain(&self, _tenant: &Tenant, _retention: &Retention) -> Result<Retained, Error> {
+        Ok(Retained::default())
+    }
+
+    async fn check(&self, _depth: Depth) -> Result<CheckReport, Error> {
+        let writers: Vec<Arc<Writer>> = locked(&self.tenants).values().cloned().collect();
+        let events = writers.iter().map(|writer| {
+            let state = writer.folder().state();
+            state.frozen.iter().chain([&state.active]).map(|table| table.read().events() as u64).sum::<u64>()
+        });
+        Ok(CheckReport { events: events.sum(), ..CheckReport::default() })
+    }
+}

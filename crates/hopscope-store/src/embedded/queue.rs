@@ -1,0 +1,136 @@
+//! [`Writer`]: the queue in front of a tenant's log, and the thread that commits in groups.
+
+use super::folder::{Folder, Item, locked};
+use crate::{Appended, Error, ErrorKind};
+use hopscope_model::Batch;
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use tokio::sync::oneshot;
+
+/// A tenant's folder with its threads.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    folder: Folder,
+    queue: Mutex<Queue>,
+    /// Something is waiting, or it is over.
+    wake: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    /// Bytes that wait or are being written.
+    bytes: usize,
+    stopped: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    item: Item,
+    answer: oneshot::Sender<Result<Appended, Error>>,
+}
+
+fn stopped() -> Error {
+    Error::new(ErrorKind::Unavailable, "the store is closed")
+}
+
+impl Writer {
+    /// Starts the thread of a folder.
+    pub fn start(folder: Folder) -> Result<Self, Error> {
+        let name = format!("log-{}", folder.tenant.name());
+        let shared = Arc::new(Shared { folder, queue: Mutex::default(), wake: Condvar::new() });
+        let own = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name(name).spawn(move || write_until_stopped(&own));
+        let thread = thread.map_err(super::folder::io_error("cannot start a thread"))?;
+        Ok(Self { shared, threads: Mutex::new(vec![thread]) })
+    }
+
+    pub fn folder(&self) -> &Folder {
+        &self.shared.folder
+    }
+
+    /// Queues a batch; answers when it is durable and readable.
+    pub async fn append(&self, batch: Batch) -> Result<Appended, Error> {
+        let options = &self.shared.folder.options;
+        let item = Item::new(batch, options)?;
+        let (answer, answered) = oneshot::channel();
+        {
+            let mut queue = locked(&self.shared.queue);
+            if queue.stopped {
+                return Err(stopped());
+            }
+            let bytes = queue.bytes + item.bytes();
+            // One batch is always let in, or the largest could never be stored.
+            if bytes > options.wal_queue_bytes_max && queue.bytes > 0 {
+                let max = options.wal_queue_bytes_max;
+                let message =
+                    format!("the log's queue is full bytes={} wal_queue_bytes_max={max}", queue.bytes);
+                return Err(Error::new(ErrorKind::Unavailable, message));
+            }
+            queue.bytes = bytes;
+            queue.waiting.push_back(Waiting { item, answer });
+        }
+        self.shared.wake.notify_all();
+        answered.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Lets what is queued be written, takes nothing more, and waits for the threads.
+    pub fn stop(&self) {
+        locked(&self.shared.queue).stopped = true;
+        self.shared.wake.notify_all();
+        for thread in locked(&self.threads).drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the store panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn write_until_stopped(shared: &Shared) {
+    let group_bytes_max = shared.folder.options.group_bytes_max;
+    while let Some(group) = next_group(shared, group_bytes_max) {
+        let bytes: usize = group.iter().map(|waiting| waiting.item.bytes()).sum();
+        let (items, answers): (Vec<_>, Vec<_>) =
+            group.into_iter().map(|waiting| (waiting.item, waiting.answer)).unzip();
+        for (answer, result) in answers.into_iter().zip(shared.folder.commit(items)) {
+            // Whoever asked may have gone: the batch is stored all the same.
+            let _ = answer.send(result);
+        }
+        locked(&shared.queue).bytes -= bytes;
+    }
+}
+
+/// What waits, as far as one sync takes it; `None` when it is over. While one group is synced the next one
+/// gathers, so a group is what came in during one sync: no timer is needed.
+fn next_group(shared: &Shared, bytes_max: usize) -> Option<Vec<Waiting>> {
+    let mut queue = locked(&shared.queue);
+    while queue.waiting.is_empty() {
+        if queue.stopped {
+            return None;
+        }
+        queue = shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+    }
+    let mut group = Vec::new();
+    let mut bytes = 0;
+    while let Some(next) = queue.waiting.front() {
+        bytes += next.item.frame.len();
+        if !group.is_empty() && bytes > bytes_max {
+            break;
+        }
+        group.extend(queue.waiting.pop_front());
+    }
+    Some(group)
+}

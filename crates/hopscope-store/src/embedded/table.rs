@@ -1,0 +1,29 @@
+//! [`Table`]: a memtable that several threads use, and the log it is of.
+
+use super::memtable::Memtable;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// The events of one log, in memory.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// Number of the log.
+    pub log: u64,
+    /// True where the log has damage: its file is then kept in quarantine.
+    pub damaged: bool,
+    memtable: RwLock<Memtable>,
+}
+
+impl Table {
+    pub fn new(log: u64) -> Self {
+        Self { log, damaged: false, memtable: RwLock::default() }
+    }
+
+    // A panic while inserting leaves an event more or less in an index that only proposes rows: go on.
+    pub fn read(&self) -> RwLockReadGuard<'_, Memtable> {
+        self.memtable.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn write(&self) -> RwLockWriteGuard<'_, Memtable> {
+        self.memtable.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
