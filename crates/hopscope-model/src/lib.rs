@@ -8,6 +8,7 @@
 //! - [`Key`], [`Evidence`]: how a store is asked about one message.
 //! - [`Trajectory`]: the story that is told from it.
 
+mod assemble;
 mod batch;
 pub mod context;
 mod event;
@@ -19,6 +20,10 @@ mod reference;
 mod texts;
 mod trajectory;
 
+pub use assemble::{
+    EVIDENCE_GRACE_NS, EVIDENCE_LATE_NS, GROUP_FORGOTTEN_NS, GROUP_LIVENESS_NS, RELATED_MAX, WANTED_KEYS_MAX,
+    assemble, messages, wants,
+};
 pub use batch::{
     Attribute, Batch, BatchBuilder, Cell, EventColumns, EventRef, EventRow, Lists, OutcomeCode, ProgressRow,
     Tenant, TextColumn, UNKNOWN,
