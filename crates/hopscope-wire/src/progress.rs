@@ -9,20 +9,20 @@ use std::collections::HashMap;
 
 type Lane = [Text; 6];
 
-const SLOTS: usize = 256;
+const SLOTS: usize = 2048;
 
 /// Progress of one batch in the making. That a group was alive is said once per lane, at the latest time.
 pub(crate) struct ProgressLog {
-    seen: Vec<ProgressRow>,
+    seen: Vec<(Lane, ProgressRow)>,
     index: HashMap<Lane, usize>,
-    /// The lanes seen last: most events need no hashing.
-    slots: Vec<Option<(Lane, usize)>>,
+    /// For each slot one more than the place in `seen` of the lane seen last: most events need no hashing.
+    slots: Vec<u32>,
     last: Option<(Lane, ProgressKind, i64)>,
 }
 
 impl Default for ProgressLog {
     fn default() -> Self {
-        Self { seen: Vec::new(), index: HashMap::new(), slots: vec![None; SLOTS], last: None }
+        Self { seen: Vec::new(), index: HashMap::new(), slots: vec![0; SLOTS], last: None }
     }
 }
 
@@ -45,23 +45,28 @@ impl ProgressLog {
 
     #[inline]
     fn note_seen(&mut self, row: &EventRow) {
-        let lane = [row.system, row.cluster, row.destination, row.lane, row.group, row.service];
-        let mixed = lane.iter().fold(0usize, |mixed, text| mixed.wrapping_mul(31).wrapping_add(text.index()));
-        let slot = &mut self.slots[mixed % SLOTS];
-        let index = match slot {
-            Some((known, index)) if *known == lane => *index,
-            _ => {
-                let new = self.seen.len();
-                let index = *self.index.entry(lane).or_insert(new);
-                if index == new {
-                    self.seen.push(progress(row, ProgressKind::Seen));
-                }
-                *slot = Some((lane, index));
-                index
-            }
+        let lane = lane_of(row);
+        let mixed = lane.iter().fold(0u64, |mixed, text| {
+            (mixed.rotate_left(5) ^ text.index() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        });
+        let slot = (mixed >> 53) as usize;
+        let place = (self.slots[slot] as usize).wrapping_sub(1);
+        let place = match self.seen.get(place) {
+            Some((known, _)) if *known == lane => place,
+            _ => self.find_or_add(lane, row, slot),
         };
-        let at_ns = &mut self.seen[index].at_ns;
+        let at_ns = &mut self.seen[place].1.at_ns;
         *at_ns = (*at_ns).max(end_ns(row));
+    }
+
+    fn find_or_add(&mut self, lane: Lane, row: &EventRow, slot: usize) -> usize {
+        let new = self.seen.len();
+        let place = *self.index.entry(lane).or_insert(new);
+        if place == new {
+            self.seen.push((lane, progress(row, ProgressKind::Seen)));
+        }
+        self.slots[slot] = u32::try_from(place + 1).unwrap_or_default();
+        place
     }
 
     /// The links of one commit say the same thing n times: once is enough.
@@ -76,7 +81,7 @@ impl ProgressLog {
 
     /// Adds the groups that were seen.
     pub(crate) fn finish(self, builder: &mut BatchBuilder) {
-        self.seen.into_iter().for_each(|row| builder.push_progress(row));
+        self.seen.into_iter().for_each(|(_, row)| builder.push_progress(row));
     }
 }
 
@@ -111,6 +116,10 @@ fn progress(row: &EventRow, kind: ProgressKind) -> ProgressRow {
         service: row.service,
         grade: row.grade,
     }
+}
+
+fn lane_of(row: &EventRow) -> Lane {
+    [row.system, row.cluster, row.destination, row.lane, row.group, row.service]
 }
 
 fn end_ns(row: &EventRow) -> i64 {

@@ -55,6 +55,12 @@ impl<'a> Reader<'a> {
         Self { rest: message }
     }
 
+    /// True when no field is left.
+    #[inline(always)]
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// The next field and its number; `None` at the end of the message.
     #[inline(always)]
     pub(crate) fn next(&mut self) -> Result<Option<(u32, Field<'a>)>, Malformed> {

@@ -51,7 +51,8 @@ impl<'a> Attributes<'a> {
     }
 
     /// Adds one, or counts it as dropped.
-    #[inline]
+    // Always inline: a value that is built where it will lie is not written and read back on the way.
+    #[inline(always)]
     pub fn push(&mut self, key: &'a [u8], value: Raw<'a>) {
         if self.items.len() < self.items_max {
             self.items.push(AttributeView { key, value });

@@ -46,6 +46,35 @@ fn same_on_the_workload() {
     check(&request, &DecodeLimits::default());
 }
 
+/// Fields may come in any order, although no known encoder makes use of it.
+#[test]
+fn same_when_resource_and_scope_stand_behind_their_spans() {
+    let field = |number: u8, body: &[u8]| {
+        let mut out = vec![number << 3 | 2];
+        prost::encoding::encode_varint(body.len() as u64, &mut out);
+        out.extend_from_slice(body);
+        out
+    };
+    let mut request = generated::structures(&Workload::new(4).request(4)).expect("valid");
+    let mut bytes = Vec::new();
+    for resource_spans in &mut request.resource_spans {
+        let mut late = Vec::new();
+        for scope_spans in &resource_spans.scope_spans {
+            let spans = scope_spans.spans.iter().flat_map(|span| field(2, &span.encode_to_vec()));
+            let scope = scope_spans.scope.as_ref().map(Message::encode_to_vec).unwrap_or_default();
+            late.extend(field(2, &spans.chain(field(1, &scope)).collect::<Vec<u8>>()));
+        }
+        let resource = resource_spans.resource.as_ref().map(Message::encode_to_vec).unwrap_or_default();
+        late.extend(field(1, &resource));
+        bytes.extend(field(1, &late));
+    }
+    assert_eq!(generated::structures(&bytes).expect("valid"), request);
+    let (tenant, limits) = (Tenant::default(), DecodeLimits::default());
+    let ours = otlp::decode_protobuf(&bytes, &tenant, 0, &limits).expect("valid");
+    assert_same(&ours, &generated::map(&request, &tenant, 0, &limits));
+    assert_eq!(ours.batch.event(0).service(), "checkout");
+}
+
 /// Names that mean something, beside some that do not.
 const KEYS: [&str; 34] = [
     "messaging.system",

@@ -448,10 +448,14 @@ mod tests {
         let bytes = encode_request(&order_flow(0, 12, 7).resources);
         assert_eq!(bytes, encode_request(&order_flow(0, 12, 7).resources));
         assert_ne!(bytes, encode_request(&order_flow(0, 12, 8).resources));
-        let decoded = decode_protobuf(&bytes, &Tenant::default(), 1, &DecodeLimits::default()).expect("decodes");
+        let decoded =
+            decode_protobuf(&bytes, &Tenant::default(), 1, &DecodeLimits::default()).expect("decodes");
         assert_eq!(decoded.spans as usize, decoded.batch.len(), "one event a span");
         let sends = |system: &str| {
-            let of = decoded.batch.events().filter(|event| event.stage() == Stage::Send && event.system() == system);
+            let of = decoded
+                .batch
+                .events()
+                .filter(|event| event.stage() == Stage::Send && event.system() == system);
             of.count()
         };
         // Of twelve orders one is dead-lettered before it is shipped.

@@ -18,22 +18,29 @@ pub fn decode_protobuf(
     received_ns: i64,
     limits: &DecodeLimits,
 ) -> Result<Decoded, Error> {
-    let mut decoder = Decoder {
-        mapper: Mapper::new(tenant, Source::Otlp, received_ns, limits),
-        view: SpanView::new(limits),
-        link_bytes: Vec::new(),
-        limits,
-    };
-    // Few spans take less than this on the wire; columns that are a little large cost nothing.
-    decoder.mapper.reserve(bytes.len() / 400);
-    match decoder.request(bytes) {
-        Ok(()) => Ok(decoder.mapper.finish()),
-        Err(malformed) => Err(Error::invalid(format!(
-            "malformed protobuf: {what} offset={offset}",
-            what = malformed.what,
-            offset = malformed.offset(bytes)
-        ))),
+    // Every known encoder writes a resource and a scope before their spans. Where one does not, a second
+    // attempt looks for them first; doing that always would cost a walk over bytes that are not cached yet.
+    for look_ahead in [false, true] {
+        let mut decoder = Decoder {
+            mapper: Mapper::new(tenant, Source::Otlp, received_ns, limits),
+            view: SpanView::new(limits),
+            link_bytes: Vec::new(),
+            limits,
+            look_ahead,
+            came_late: false,
+        };
+        // Few spans take less than this on the wire; columns that are a little large cost nothing.
+        decoder.mapper.reserve(bytes.len() / 400);
+        match decoder.request(bytes) {
+            Ok(()) if decoder.came_late => {}
+            Ok(()) => return Ok(decoder.mapper.finish()),
+            Err(malformed) => {
+                let (what, offset) = (malformed.what, malformed.offset(bytes));
+                return Err(Error::invalid(format!("malformed protobuf: {what} offset={offset}")));
+            }
+        }
     }
+    unreachable!("what is looked for first does not come late")
 }
 
 struct Decoder<'a, 'l> {
@@ -42,15 +49,19 @@ struct Decoder<'a, 'l> {
     /// Links of the current span: read after its attributes.
     link_bytes: Vec<&'a [u8]>,
     limits: &'l DecodeLimits,
+    /// Look for resource and scope before the first span.
+    look_ahead: bool,
+    /// One of them stood behind a span that needed it.
+    came_late: bool,
 }
 
 /// Calls the arm of each field that matches; others are unknown and walked over.
 macro_rules! walk {
-    ($message:expr, { $($pattern:pat => $action:expr,)* }) => {{
+    ($message:expr, { $($pattern:pat $(if $guard:expr)? => $action:expr,)* }) => {{
         let mut reader = Reader::new($message);
         while let Some(field) = reader.next()? {
             match field {
-                $($pattern => $action,)*
+                $($pattern $(if $guard)? => $action,)*
                 _ => {}
             }
         }
@@ -66,31 +77,56 @@ impl<'a> Decoder<'a, '_> {
     }
 
     fn resource_spans(&mut self, message: &'a [u8]) -> Result<(), Malformed> {
-        // The resource may stand behind its spans: two walks.
         let mut attributes = Attributes::new(self.limits);
+        if self.look_ahead {
+            walk!(message, {
+                (1, Field::Bytes(resource)) => self.resource(resource, &mut attributes)?,
+            });
+        }
+        let mut spans_seen = false;
         walk!(message, {
-            (1, Field::Bytes(resource)) => walk!(resource, {
-                (1, Field::Bytes(attribute)) => self.attribute(attribute, &mut attributes)?,
-                (2, Field::Varint(dropped)) => attributes.count_dropped(u64::from(dropped as u32)),
-            }),
+            (1, Field::Bytes(_)) if self.look_ahead => {},
+            (1, Field::Bytes(resource)) => {
+                self.came_late |= spans_seen;
+                self.resource(resource, &mut attributes)?;
+            },
+            (2, Field::Bytes(scope_spans)) => {
+                spans_seen = true;
+                self.scope_spans(scope_spans, &attributes)?;
+            },
         });
+        Ok(())
+    }
+
+    fn resource(&self, message: &'a [u8], attributes: &mut Attributes<'a>) -> Result<(), Malformed> {
         walk!(message, {
-            (2, Field::Bytes(scope_spans)) => self.scope_spans(scope_spans, &attributes)?,
+            (1, Field::Bytes(attribute)) => self.attribute(attribute, attributes)?,
+            (2, Field::Varint(dropped)) => attributes.count_dropped(u64::from(dropped as u32)),
         });
         Ok(())
     }
 
     fn scope_spans(&mut self, message: &'a [u8], resource: &Attributes<'a>) -> Result<(), Malformed> {
         let mut scope = Scope::default();
+        if self.look_ahead {
+            walk!(message, {
+                (1, Field::Bytes(bytes)) => read_scope(bytes, &mut scope)?,
+            });
+        }
+        let mut spans_seen = false;
         walk!(message, {
-            (1, Field::Bytes(bytes)) => walk!(bytes, {
-                (1, Field::Bytes(name)) => scope.name = name,
-                (2, Field::Bytes(version)) => scope.version = version,
-            }),
-        });
-        self.mapper.resource(resource, scope);
-        walk!(message, {
-            (2, Field::Bytes(span)) => self.span(span)?,
+            (1, Field::Bytes(_)) if self.look_ahead => {},
+            (1, Field::Bytes(bytes)) => {
+                self.came_late |= spans_seen;
+                read_scope(bytes, &mut scope)?;
+            },
+            (2, Field::Bytes(span)) => {
+                if !spans_seen {
+                    self.mapper.resource(resource, scope);
+                    spans_seen = true;
+                }
+                self.span(span)?;
+            },
         });
         Ok(())
     }
@@ -186,8 +222,32 @@ impl<'a> Decoder<'a, '_> {
         Ok(())
     }
 
+    /// The usual attribute is a key and then a text or an integer: it goes into its place without a stop.
     #[inline(always)]
     fn span_attribute(&mut self, message: &'a [u8]) -> Result<(), Malformed> {
+        let mut reader = Reader::new(message);
+        if let Some((1, Field::Bytes(key))) = reader.next()?
+            && let Some((2, Field::Bytes(value))) = reader.next()?
+            && reader.is_at_end()
+        {
+            let mut reader = Reader::new(value);
+            match reader.next()? {
+                Some((1, Field::Bytes(text))) if reader.is_at_end() => {
+                    self.view.attributes.push(key, Raw::Text(text));
+                    return Ok(());
+                }
+                Some((3, Field::Varint(number))) if reader.is_at_end() => {
+                    self.view.attributes.push(key, Raw::Int(number as i64));
+                    return Ok(());
+                }
+                _ => {}
+            }
+        }
+        self.unusual_attribute(message)
+    }
+
+    #[inline(never)]
+    fn unusual_attribute(&mut self, message: &'a [u8]) -> Result<(), Malformed> {
         let (key, value) = key_value(message)?;
         let value = any_value(value, self.limits.nesting_max)?;
         self.view.attributes.push(key, value);
@@ -199,6 +259,14 @@ impl<'a> Decoder<'a, '_> {
         into.push(key, any_value(value, self.limits.nesting_max)?);
         Ok(())
     }
+}
+
+fn read_scope<'a>(message: &'a [u8], scope: &mut Scope<'a>) -> Result<(), Malformed> {
+    walk!(message, {
+        (1, Field::Bytes(name)) => scope.name = name,
+        (2, Field::Bytes(version)) => scope.version = version,
+    });
+    Ok(())
 }
 
 /// Key and encoded value of a `KeyValue`.
