@@ -1,1 +1,48 @@
-//! Traced producer and consumer for async-nats.
+//! Traced publish, subscribe and JetStream for async-nats.
+//!
+//! ```no_run
+//! use hopscope_async_nats::TracedJetStream;
+//! use async_nats::jetstream::consumer::PullConsumer;
+//! use std::time::Duration;
+//!
+//! # async fn handle(_: &[u8]) -> Result<(), std::io::Error> { Ok(()) }
+//! # async fn example() -> Result<(), async_nats::Error> {
+//! let client = async_nats::connect("localhost:4222").await?;
+//! let jetstream = TracedJetStream::new(async_nats::jetstream::new(client));
+//!
+//! // Sent, and stored: the span ends at the acknowledgement, with stream and sequence.
+//! jetstream.publish("shipments.new", "{}".into()).await?.await?;
+//!
+//! let consumer: PullConsumer = jetstream.inner().get_stream("SHIPMENTS").await?.get_consumer("packing").await?;
+//! let mut messages = jetstream.messages(&consumer).await?;
+//! while let Some(message) = messages.next().await {
+//!     let work = message?.process();
+//!     match work.run(handle(&work.message().payload)).await {
+//!         Ok(()) => work.ack().await?,
+//!         Err(error) => work.nak(&error, Some(Duration::from_secs(1))).await?,
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Core NATS acknowledges nothing: [`TracedClient::publish`] ends as unknown (`hopscope.outcome`), because nobody
+//! can say whether a subscriber got the message.
+//!
+//! # It is not
+//! - a `Deref` to the client: an untraced publish would compile unseen. `inner()` says it in so many words;
+//! - a change of received messages: what is known about them stands beside them;
+//! - a tracer of requests and replies, key-value and object stores, services and batches yet.
+
+mod client;
+mod headers;
+mod jetstream;
+mod work;
+
+pub use client::{TracedClient, TracedSubscriber};
+pub use headers::NatsHeaders;
+pub use jetstream::{TracedAck, TracedJetStream, TracedMessages};
+pub use work::{Received, Work};
+
+/// The client library that this is for.
+pub use async_nats;

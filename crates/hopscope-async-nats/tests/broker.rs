@@ -1,0 +1,391 @@
+//! Against a real NATS server: `cargo xtask test` starts one.
+
+use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::stream;
+use expect_test::{Expect, expect};
+use hopscope_async_nats::{Received, TracedClient, TracedJetStream, TracedMessages};
+use hopscope_sdk::Failure;
+use hopscope_sdk::kit::{self, Recorder};
+use std::time::Duration;
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What differs from run to run.
+const MASKED: &[&str] = &["server.port", "hopscope.broker_time"];
+
+struct Bench {
+    recorder: Recorder,
+    client: async_nats::Client,
+    jetstream: TracedJetStream,
+    /// The stream's name; its subjects are `{name}.>`.
+    stream: String,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let client =
+            async_nats::connect(kit::broker("HOPSCOPE_TEST_NATS")).await.expect("a server that answers");
+        let recorder = Recorder::default();
+        let jetstream = async_nats::jetstream::new(client.clone());
+        let jetstream = TracedJetStream::new(jetstream).with_telemetry(recorder.telemetry());
+        Self { recorder, client, jetstream, stream: kit::unique("SHIPMENTS") }
+    }
+
+    async fn consumer(&self, ack_policy: AckPolicy) -> TracedMessages<pull::Stream> {
+        let config = stream::Config {
+            name: self.stream.clone(),
+            subjects: vec![format!("{}.>", self.stream)],
+            ..stream::Config::default()
+        };
+        let stream = self.jetstream.inner().create_stream(config).await.expect("a new stream");
+        let config =
+            pull::Config { durable_name: Some("packing".into()), ack_policy, ..pull::Config::default() };
+        let consumer: PullConsumer = stream.create_consumer(config).await.expect("a new consumer");
+        self.jetstream.messages(&consumer).await.expect("messages")
+    }
+
+    fn subject(&self) -> String {
+        format!("{}.new", self.stream)
+    }
+
+    async fn publish(&self) {
+        let message = PublishMessage::build().payload("{}".into()).message_id("s-1");
+        let ack = self.jetstream.send_publish(self.subject(), message).await.expect("sent");
+        ack.await.expect("stored");
+    }
+
+    fn check(&self, expected: Expect) {
+        expected.assert_eq(&self.recorder.text(MASKED, &[(&self.stream, "SHIPMENTS")]));
+    }
+}
+
+async fn in_time<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(TIMEOUT, future).await.expect("the server answers in time")
+}
+
+async fn next(messages: &mut TracedMessages<pull::Stream>) -> Received {
+    in_time(messages.next()).await.expect("a message").expect("a message")
+}
+
+#[tokio::test]
+async fn one_message_that_fails_once_is_retried_and_confirmed() {
+    let bench = Bench::new().await;
+    let mut messages = bench.consumer(AckPolicy::Explicit).await;
+    bench.publish().await;
+    let work = next(&mut messages).await.process();
+    assert_eq!(work.message().payload.as_ref(), b"{}");
+    let failure = Failure::new("OUT_OF_STOCK", "no such sku");
+    work.nak(failure, Some(Duration::from_millis(10))).await.expect("sent");
+    next(&mut messages).await.process().double_ack().await.expect("confirmed");
+    bench.check(expect![[r#"
+        publish SHIPMENTS.new (producer) parent: - links: []
+          messaging.destination.name = SHIPMENTS.new
+          messaging.message.body.size = 2
+          messaging.message.id = s-1
+          messaging.nats.sequence = 1
+          messaging.nats.stream = SHIPMENTS
+          messaging.operation.name = publish
+          messaging.operation.type = send
+          messaging.system = nats
+          server.address = 127.0.0.1
+          server.port = *
+        receive SHIPMENTS.new (client) parent: publish SHIPMENTS.new links: [publish SHIPMENTS.new]
+          hopscope.attempt = 1
+          hopscope.broker_time = *
+          messaging.consumer.group.name = packing
+          messaging.destination.name = SHIPMENTS.new
+          messaging.message.body.size = 2
+          messaging.message.id = s-1
+          messaging.nats.consumer_sequence = 1
+          messaging.nats.sequence = 1
+          messaging.nats.stream = SHIPMENTS
+          messaging.operation.name = receive
+          messaging.operation.type = receive
+          messaging.system = nats
+          server.address = 127.0.0.1
+          server.port = *
+        process SHIPMENTS.new (consumer) parent: publish SHIPMENTS.new links: [publish SHIPMENTS.new]
+          error.type = OUT_OF_STOCK
+          hopscope.attempt = 1
+          hopscope.broker_time = *
+          hopscope.disposition = retry
+          messaging.consumer.group.name = packing
+          messaging.destination.name = SHIPMENTS.new
+          messaging.message.body.size = 2
+          messaging.message.id = s-1
+          messaging.nats.consumer_sequence = 1
+          messaging.nats.sequence = 1
+          messaging.nats.stream = SHIPMENTS
+          messaging.operation.name = process
+          messaging.operation.type = process
+          messaging.system = nats
+          server.address = 127.0.0.1
+          server.port = *
+          Error { description: "no such sku" }
+        nak SHIPMENTS.new (client) parent: process SHIPMENTS.new links: [publish SHIPMENTS.new]
+          hopscope.attempt = 1
+          hopscope.confirmed = false
+          hopscope.disposition = retry
+          messaging.consumer.group.name = packing
+          messaging.destination.name = SHIPMENTS.new
+          messaging.message.id = s-1
+          messaging.nats.nak_delay_ms = 10
+          messaging.nats.sequence = 1
+          messaging.nats.stream = SHIPMENTS
+          messaging.operation.name = nak
+          messaging.operation.type = settle
+          messaging.system = nats
+          server.address = 127.0.0.1
+          server.port = *
+        receive SHIPMENTS.new (client) parent: publish SHIPMENTS.new links: [publish SHIPMENTS.new]
+          hopscope.attempt = 2
+          hopscope.broker_time = *
+          messaging.consumer.group.name = packing
+          messaging.destination.name = SHIPMENTS.new
+          messaging.message.body.size = 2
+          messaging.message.id = s-1
+          messaging.nats.consumer_sequence = 2
+          messaging.nats.sequence = 1
+          messaging.nats.stream = SHIPMENTS
+          messaging.operation.name = receive
+          messaging.operation.type = receive
+          messaging.system = nats
+          server.address = 127.0.0.1
+          server.port = *
+        process SHIPMENTS.new (consumer) parent: publish SHIPMENTS.new links: [publish SHIPMENTS.new]
+          hopscope.attempt = 2
+          hopscope.broker_time = *
+          hopscope.disposition = accept
+          messaging.consumer.group.name = packing
+          messaging.destination.name = SHIPMENTS.new
+          messaging.message.body.size = 2
+          messaging.message.id = s-1
+          messaging.nats.consumer_sequence = 2
+          messaging.nats.sequence = 1
+          messaging.nats.stream = SHIPMENTS
+          messaging.operation.name = process
+          messaging.operation.type = process
+          messaging.system = nats
+          server.address = 127.0.0.1
+          server.port = *
+        ack SHIPMENTS.new (client) parent: process SHIPMENTS.new links: [publish SHIPMENTS.new]
+          hopscope.attempt = 2
+          hopscope.disposition = accept
+          messaging.consumer.group.name = packing
+          messaging.destination.name = SHIPMENTS.new
+          messaging.message.id = s-1
+          messaging.nats.sequence = 1
+          messaging.nats.stream = SHIPMENTS
+          messaging.operation.name = ack
+          messaging.operation.type = settle
+          messaging.system = nats
+          server.address = 127.0.0.1
+          server.port = *
+    "#]]);
+    let stored_at = |span: usize| {
+        let span = bench.recorder.finished().swap_remove(span);
+        span.attributes
+            .into_iter()
+            .find(|set| set.key.as_str() == "hopscope.broker_time")
+            .map(|set| set.value)
+    };
+    assert!(stored_at(1).is_some_and(|first| Some(first) == stored_at(4)), "one stored copy, one time");
+}
+
+#[tokio::test]
+async fn acks_that_are_sent_say_that_nobody_confirmed_them() {
+    let bench = Bench::new().await;
+    let mut messages = bench.consumer(AckPolicy::Explicit).await;
+    bench.publish().await;
+    let work = next(&mut messages).await.process();
+    work.progress().await.expect("sent");
+    work.run(async { bench.publish().await }).await;
+    work.ack().await.expect("sent");
+    bench.check(expect![[r#"
+        publish SHIPMENTS.new (producer) parent: - links: []
+          messaging.destination.name = SHIPMENTS.new
+          messaging.message.body.size = 2
+          messaging.message.id = s-1
+          messaging.nats.sequence = 1
+          messaging.nats.stream = SHIPMENTS
+          messaging.operation.name = publish
+          messaging.operation.type = send
+          messaging.system = nats
+          server.address = 127.0.0.1
+          server.port = *
+        receive SHIPMENTS.new (client) parent: publish SHIPMENTS.new links: [publish SHIPMENTS.new]
+          hopscope.attempt = 1
+          hopscope.broker_time = *
+          messaging.consumer.group.name = packing
+          messaging.destination.name = SHIPMENTS.new
+          messaging.message.body.size = 2
+          messaging.message.id = s-1
+          messaging.nats.consumer_sequence = 1
+          messaging.nats.sequence = 1
+          messaging.nats.stream = SHIPMENTS
+          messaging.operation.name = receive
+          messaging.operation.type = receive
+          messaging.system = nats
+          server.address = 127.0.0.1
+          server.port = *
+        publish SHIPMENTS.new (producer) parent: process SHIPMENTS.new links: []
+          messaging.destination.name = SHIPMENTS.new
+          messaging.message.body.size = 2
+          messaging.message.id = s-1
+          messaging.nats.duplicate = true
+          messaging.nats.sequence = 1
+          messaging.nats.stream = SHIPMENTS
+          messaging.operation.name = publish
+          messaging.operation.type = send
+          messaging.system = nats
+          server.address = 127.0.0.1
+          server.port = *
+        process SHIPMENTS.new (consumer) parent: publish SHIPMENTS.new links: [publish SHIPMENTS.new]
+          hopscope.attempt = 1
+          hopscope.broker_time = *
+          hopscope.disposition = accept
+          messaging.consumer.group.name = packing
+          messaging.destination.name = SHIPMENTS.new
+          messaging.message.body.size = 2
+          messaging.message.id = s-1
+          messaging.nats.consumer_sequence = 1
+          messaging.nats.sequence = 1
+          messaging.nats.stream = SHIPMENTS
+          messaging.operation.name = process
+          messaging.operation.type = process
+          messaging.system = nats
+          server.address = 127.0.0.1
+          server.port = *
+        ack SHIPMENTS.new (client) parent: process SHIPMENTS.new links: [publish SHIPMENTS.new]
+          hopscope.attempt = 1
+          hopscope.confirmed = false
+          hopscope.disposition = accept
+          messaging.consumer.group.name = packing
+          messaging.destination.name = SHIPMENTS.new
+          messaging.message.id = s-1
+          messaging.nats.sequence = 1
+          messaging.nats.stream = SHIPMENTS
+          messaging.operation.name = ack
+          messaging.operation.type = settle
+          messaging.system = nats
+          server.address = 127.0.0.1
+          server.port = *
+    "#]]);
+}
+
+#[tokio::test]
+async fn a_message_that_is_given_up() {
+    let bench = Bench::new().await;
+    let mut messages = bench.consumer(AckPolicy::Explicit).await;
+    bench.publish().await;
+    next(&mut messages).await.process().term(&std::fmt::Error).await.expect("sent");
+    let text = bench.recorder.text(MASKED, &[(&bench.stream, "SHIPMENTS")]);
+    let (_, process) = text.split_once("process").expect("a process span");
+    expect![[r#"
+         SHIPMENTS.new (consumer) parent: publish SHIPMENTS.new links: [publish SHIPMENTS.new]
+          error.type = core::fmt::Error
+          hopscope.attempt = 1
+          hopscope.broker_time = *
+          hopscope.disposition = reject
+          messaging.consumer.group.name = packing
+          messaging.destination.name = SHIPMENTS.new
+          messaging.message.body.size = 2
+          messaging.message.id = s-1
+          messaging.nats.consumer_sequence = 1
+          messaging.nats.sequence = 1
+          messaging.nats.stream = SHIPMENTS
+          messaging.operation.name = process
+          messaging.operation.type = process
+          messaging.system = nats
+          server.address = 127.0.0.1
+          server.port = *
+          Error { description: "an error occurred when formatting an argument" }
+        term SHIPMENTS.new (client) parent: process SHIPMENTS.new links: [publish SHIPMENTS.new]
+          hopscope.attempt = 1
+          hopscope.confirmed = false
+          hopscope.disposition = reject
+          messaging.consumer.group.name = packing
+          messaging.destination.name = SHIPMENTS.new
+          messaging.message.id = s-1
+          messaging.nats.sequence = 1
+          messaging.nats.stream = SHIPMENTS
+          messaging.operation.name = term
+          messaging.operation.type = settle
+          messaging.system = nats
+          server.address = 127.0.0.1
+          server.port = *
+    "#]].assert_eq(process);
+}
+
+#[tokio::test]
+async fn a_cumulative_ack_is_progress() {
+    let bench = Bench::new().await;
+    let mut messages = bench.consumer(AckPolicy::All).await;
+    bench.publish().await;
+    next(&mut messages).await.process().ack().await.expect("sent");
+    let text = bench.recorder.text(MASKED, &[]);
+    assert!(text.contains("  hopscope.progress.next = 2\n"), "{text}");
+}
+
+#[tokio::test]
+async fn a_publish_that_no_stream_takes_fails() {
+    let bench = Bench::new().await;
+    let ack = bench.jetstream.publish(bench.subject(), "{}".into()).await.expect("sent");
+    in_time(ack.into_future()).await.expect_err("no stream");
+    bench.check(expect![[r#"
+        publish SHIPMENTS.new (producer) parent: - links: []
+          error.type = StreamNotFound
+          messaging.destination.name = SHIPMENTS.new
+          messaging.message.body.size = 2
+          messaging.operation.name = publish
+          messaging.operation.type = send
+          messaging.system = nats
+          server.address = 127.0.0.1
+          server.port = *
+          Error { description: "no stream found for given subject" }
+    "#]]);
+}
+
+#[tokio::test]
+async fn core_publish_and_subscribe_in_a_queue_group() {
+    let bench = Bench::new().await;
+    let client = TracedClient::new(bench.client.clone()).with_telemetry(bench.recorder.telemetry());
+    let subject = bench.subject();
+    let mut subscriber = client.queue_subscribe(subject.clone(), "packing".into()).await.expect("subscribed");
+    client.publish(subject, "{}".into()).await.expect("sent");
+    let message = in_time(subscriber.next()).await.expect("a message");
+    assert_eq!(message.message().payload.as_ref(), b"{}");
+    message.process().succeed();
+    bench.check(expect![[r#"
+        publish SHIPMENTS.new (producer) parent: - links: []
+          hopscope.outcome = unknown
+          hopscope.outcome.reason = unconfirmed
+          messaging.destination.name = SHIPMENTS.new
+          messaging.message.body.size = 2
+          messaging.operation.name = publish
+          messaging.operation.type = send
+          messaging.system = nats
+          server.address = 127.0.0.1
+          server.port = *
+        receive SHIPMENTS.new (client) parent: publish SHIPMENTS.new links: [publish SHIPMENTS.new]
+          messaging.consumer.group.name = packing
+          messaging.destination.name = SHIPMENTS.new
+          messaging.message.body.size = 2
+          messaging.operation.name = receive
+          messaging.operation.type = receive
+          messaging.system = nats
+          server.address = 127.0.0.1
+          server.port = *
+        process SHIPMENTS.new (consumer) parent: publish SHIPMENTS.new links: [publish SHIPMENTS.new]
+          hopscope.disposition = accept
+          messaging.consumer.group.name = packing
+          messaging.destination.name = SHIPMENTS.new
+          messaging.message.body.size = 2
+          messaging.operation.name = process
+          messaging.operation.type = process
+          messaging.system = nats
+          server.address = 127.0.0.1
+          server.port = *
+    "#]]);
+}
