@@ -50,20 +50,15 @@ impl<'a> Attributes<'a> {
         Self { items: Vec::new(), items_max: limits.attributes_per_span_max, dropped: 0 }
     }
 
-    /// Adds one, or counts it as dropped.
+    /// Adds one, or counts it as dropped: past the limit, and without a name, which OTLP does not allow.
     // Always inline: a value that is built where it will lie is not written and read back on the way.
     #[inline(always)]
     pub fn push(&mut self, key: &'a [u8], value: Raw<'a>) {
-        if self.items.len() < self.items_max {
+        if self.items.len() < self.items_max && !key.is_empty() {
             self.items.push(AttributeView { key, value });
         } else {
             self.dropped += 1;
         }
-    }
-
-    /// True when one more would be dropped, so that its value need not be read.
-    pub fn is_full(&self) -> bool {
-        self.items.len() >= self.items_max
     }
 
     /// Counts attributes that were dropped elsewhere, by the sender for one.
@@ -252,7 +247,7 @@ impl<'a> SpanView<'a> {
     /// An attribute of the link that was begun last.
     pub fn link_attribute(&mut self, key: &'a [u8], value: Raw<'a>) {
         let Some(link) = self.links.last_mut() else { return };
-        if link.attributes.len() < self.link_attributes_max {
+        if link.attributes.len() < self.link_attributes_max && !key.is_empty() {
             self.link_attributes.push(AttributeView { key, value });
             link.attributes.end = self.link_attributes.len();
         } else {

@@ -271,6 +271,7 @@ const TIGHT: DecodeLimits = DecodeLimits {
     attribute_bytes_max: 16,
     links_per_span_max: 2,
     nesting_max: 1,
+    json_objects_max: usize::MAX,
 };
 
 proptest! {

@@ -8,9 +8,11 @@ use crate::mapper::{Mapper, Scope};
 use crate::span::{Attributes, Kind, Raw, SpanView, Status};
 use hopscope_model::{Source, SpanContext, SpanId, Tenant, TraceId};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, Unexpected, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error as _, MapAccess, Unexpected, Visitor};
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 /// Decodes a request. Text that is not JSON of the right shape is an error as a whole; spans that cannot be
 /// stored are counted in [`Decoded::rejected`].
@@ -20,6 +22,13 @@ pub fn decode_json(
     received_ns: i64,
     limits: &DecodeLimits,
 ) -> Result<Decoded, Error> {
+    // Everything that takes memory is an object, and `{}` is short: this bounds what the structures below take.
+    let objects = bytes.iter().filter(|byte| **byte == b'{').count();
+    if objects > limits.json_objects_max {
+        let message = "too many objects in one JSON request, send fewer spans at a time";
+        let max = limits.json_objects_max;
+        return Err(Error::invalid(format!("{message}: objects={objects} objects_max={max}")));
+    }
     let request: Request<'_> = serde_json::from_slice(bytes)
         .map_err(|error| Error::invalid(format!("malformed OTLP JSON: {error}")))?;
     let mut mapper = Mapper::new(tenant, Source::Otlp, received_ns, limits);
@@ -114,7 +123,7 @@ fn raw<'a>(value: &'a Absent<AnyValue<'a>>, nesting_max: usize) -> Raw<'a> {
         Raw::Bytes(Cow::Borrowed(&bytes.0))
     } else if let Some(array) = &value.array_value {
         let texts =
-            array.values.0.iter().map(|item| item.0.string_value.as_ref().map(|text| text.0.as_bytes()));
+            array.values.0.iter().map(|item| item.string_value.as_ref().map(|text| text.0.as_bytes()));
         match texts.collect::<Option<Vec<_>>>() {
             Some(texts) if !texts.is_empty() => Raw::Texts(texts),
             _ => json(value, nesting_max),
@@ -152,7 +161,7 @@ fn put_value(out: &mut String, value: &AnyValue<'_>, nesting_left: usize) {
             if index > 0 {
                 out.push(',');
             }
-            put_value(out, &item.0, nesting_left - 1);
+            put_value(out, item, nesting_left - 1);
         }
         out.push(']');
     } else if let Some(map) = &value.kvlist_value {
@@ -181,14 +190,32 @@ impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Absent<T> {
     }
 }
 
+/// Structures of the JSON mapping. Only objects are taken: what serde derives would also read arrays, by position.
 macro_rules! messages {
     ($($name:ident { $($field:ident: $ty:ty,)* })*) => {$(
         #[derive(Default, Deserialize)]
-        #[serde(rename_all = "camelCase", default, bound(deserialize = "'de: 'a"))]
+        #[serde(rename_all = "camelCase", default, remote = "Self", bound(deserialize = "'de: 'a"))]
         struct $name<'a> {
             $($field: $ty,)*
             #[serde(skip)]
-            lifetime: std::marker::PhantomData<&'a ()>,
+            lifetime: PhantomData<&'a ()>,
+        }
+
+        impl<'de: 'a, 'a> Deserialize<'de> for $name<'a> {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Object<'a>(PhantomData<&'a ()>);
+                impl<'de: 'a, 'a> Visitor<'de> for Object<'a> {
+                    type Value = $name<'a>;
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str("an object")
+                    }
+                    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<$name<'a>, A::Error> {
+                        // The inherent function of `remote`, not this trait's.
+                        $name::deserialize(MapAccessDeserializer::new(map))
+                    }
+                }
+                deserializer.deserialize_map(Object(PhantomData))
+            }
         }
     )*};
 }
@@ -229,7 +256,7 @@ messages! {
         kvlist_value: Option<KeyValueList<'a>>,
         bytes_value: Option<Base64>,
     }
-    ArrayValue { values: Absent<Vec<Absent<AnyValue<'a>>>>, }
+    ArrayValue { values: Absent<Vec<AnyValue<'a>>>, }
     KeyValueList { values: Absent<Vec<KeyValue<'a>>>, }
 }
 

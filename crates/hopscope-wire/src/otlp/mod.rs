@@ -32,6 +32,8 @@ pub struct DecodeLimits {
     pub links_per_span_max: usize,
     /// Arrays and maps inside each other in one value; what is deeper becomes `null`.
     pub nesting_max: usize,
+    /// Objects in a JSON request (a span has about 25); one with more is refused as a whole.
+    pub json_objects_max: usize,
 }
 
 impl Default for DecodeLimits {
@@ -43,6 +45,7 @@ impl Default for DecodeLimits {
             attribute_bytes_max: 64 << 10,
             links_per_span_max: 10_000,
             nesting_max: 16,
+            json_objects_max: 500_000,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Spans from one line of text, batches to a few lines: so that tests read as tables.
 
+#![allow(dead_code, reason = "each test uses a part of it")]
+
 use hopscope_model::{Batch, MessageEvent, SpanContext, SpanId, Stage, Tenant, TraceId};
 use hopscope_wire::otlp::{self, AnyValue, LinkData, ResourceData, SpanData};
 use hopscope_wire::{DecodeLimits, Decoded, Kind, Status};
