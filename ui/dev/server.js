@@ -87,6 +87,10 @@ createServer((request, response) => {
   const file = join(dist, url.pathname);
   const found = url.pathname !== '/' && file.startsWith(dist) && existsSync(file);
   response.setHeader('content-type', types[found ? extname(file) : '.html'] ?? 'application/octet-stream');
+  if (found && existsSync(`${file}.gz`) && /gzip/.test(request.headers['accept-encoding'] ?? '')) {
+    response.setHeader('content-encoding', 'gzip');
+    return response.end(readFileSync(`${file}.gz`));
+  }
   response.end(readFileSync(found ? file : join(dist, 'index.html')));
 }).listen(port, '127.0.0.1', function listening() {
   console.log(`http://127.0.0.1:${this.address().port}`);

@@ -12,6 +12,7 @@ export const begin = BigInt(Date.now()) * MS - 22_500n * S;
 const at = (ms) => String(begin + BigInt(Math.round(ms * 1000)) * 1000n);
 const long = (ms) => String(Math.round(ms * 1000) * 1000);
 
+/** Numbers of events begin anew with each answer, so that the same event keeps its id. */
 let ids = 0;
 const hex = (n, length) => (n * 2654435761 + 97).toString(16).padStart(length, 'a7c3').slice(-length);
 
@@ -162,10 +163,11 @@ function simpleStory(message, group, waitMs, failReason) {
 }
 
 export function messageAnswer(reference) {
+  ids = messages.findIndex((one) => one.reference === reference) * 100;
   const message = messages.find((one) => one.reference === reference);
   if (!message) return null;
   const trajectory = message === orders ? orderStory()
-    : message === payments ? simpleStory(payments, 'fulfilment', HOURS - 3080, 'warehouse.unavailable')
+    : message === payments ? simpleStory(payments, 'fulfilment', HOURS - 3080, 'warehouse_unavailable')
       : message === shipments ? simpleStory(shipments, 'shipping', 14, 'carrier.busy')
         : message === notifications ? simpleStory(notifications, 'notify', 9, 'smtp.451')
           : story(fraudDead, [event('send', 'fraud', 600, 2, { destination: 'orders.fraud.dlt', position: '3' })], {
@@ -176,5 +178,5 @@ export function messageAnswer(reference) {
   return { message, trajectory, tree: treeOf(message), coverage: coverage() };
 }
 
-export const traceEvents = () => [...orderEvents(), ...messageAnswer(payments.reference).trajectory.events];
+export const traceEvents = () => [...messageAnswer(orders.reference).trajectory.events, ...messageAnswer(payments.reference).trajectory.events];
 export const coverage = () => ({ segments: 3, from_ns: at(0), to_ns: String(BigInt(Date.now()) * MS), complete: true, why_not: [] });

@@ -58,5 +58,9 @@ export function bytes(text: string, say: Speaker): string {
   return say.text('bytes.mb', { n: short(n / 1e6) });
 }
 
+/** A count where room is scarce: `1.23 M` from a million on. */
+export const compact = (text: string): string =>
+  text.length > 9 ? `${short(Number(text) / 1e9)} G` : text.length > 6 ? `${short(Number(text) / 1e6)} M` : count(text);
+
 /** Digits in groups: `12,845`. The text is a whole number of any size. */
 export const count = (text: string): string => text.replace(/\B(?=(\d{3})+$)/g, ',');

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { speaker } from '../words/say';
 import { ago, bytes, count, duration } from './duration';
-import { absolute, clock, toSecond } from './time';
+import { absolute, clock, near, toSecond } from './time';
 
 const en = speaker('en');
 const zh = speaker('zh');
@@ -44,6 +44,8 @@ test('absolute times, from 1969 to past the end of Date', () => {
   assert.equal(absolute(at, true), '2026-11-21 06:42:07.118');
   assert.equal(clock(at, true), '06:42:07.118');
   assert.equal(toSecond(at, true), '2026-11-21 06:42:07');
+  assert.equal(near(at, at + 3_600_000_000_000n, true), '06:42:07.118');
+  assert.equal(near(at, at + 86_400_000_000_000n, true), '2026-11-21 06:42:07.118');
   assert.equal(absolute(-1n, true), '1969-12-31 23:59:59.999');
   assert.equal(absolute(9_223_372_036_854_775_807n, true), '2262-04-11 23:47:16.854');
 });

@@ -30,6 +30,11 @@ export function absolute(ns: bigint, utc: boolean): string {
 /** Time of day with milliseconds. */
 export const clock = (ns: bigint, utc: boolean): string => parts(ns, utc)?.clock ?? `${ns} ns`;
 
+/** Time of day, with the date before it where that is not the date of `now`. */
+export function near(ns: bigint, now: bigint, utc: boolean): string {
+  return parts(ns, utc)?.day === parts(now, utc)?.day ? clock(ns, utc) : absolute(ns, utc);
+}
+
 /** Date and time to the second; for ranges. */
 export const toSecond = (ns: bigint, utc: boolean): string => absolute(ns, utc).replace(/\.\d{3}$/, '');
 

@@ -39,10 +39,10 @@ export interface Axis {
 export const FOLD_FACTOR = 3n;
 /** Least width of a bar, in pixels. */
 export const BAR_WIDTH_MIN = 8;
-/** Width of a fold, in pixels. */
+/** Width of a fold, in pixels, where the page gives no other. */
 export const FOLD_WIDTH = 104;
 /** Distance below which two ticks would write over each other, in pixels. */
-const TICK_DISTANCE_MIN = 104;
+const TICK_DISTANCE_MIN = 92;
 
 interface Piece {
   start: bigint;
@@ -53,13 +53,13 @@ interface Piece {
   width: number;
 }
 
-export function axis(spans: Span[], width: number, trueScale: boolean): Axis {
+export function axis(spans: Span[], width: number, trueScale: boolean, foldWidth = FOLD_WIDTH): Axis {
   const pieces = cut(spans);
   if (!trueScale) {
     markFolds(pieces);
     markLeast(pieces, spans);
   }
-  const total = share(pieces, width);
+  const total = share(pieces, width, foldWidth);
   return place(pieces, total);
 }
 
@@ -105,11 +105,11 @@ function markLeast(pieces: Piece[], spans: Span[]): void {
 }
 
 /** Shares the width out. Returns the total, which grows when the least widths need more. */
-function share(pieces: Piece[], width: number): number {
+function share(pieces: Piece[], width: number, foldWidth: number): number {
   // One strip per run of folded pieces, however many edges lie inside it.
   let before: Piece | undefined;
   for (const piece of pieces) {
-    if (piece.folded) piece.width = before?.folded ? 0 : FOLD_WIDTH;
+    if (piece.folded) piece.width = before?.folded ? 0 : foldWidth;
     before = piece;
   }
   const open = pieces.filter((piece) => !piece.folded);

@@ -124,6 +124,10 @@ function attemptBars(of: Trajectory, attempt: Attempt, earlierEnd: bigint | null
     const length = attempt.process ? positive(attempt.process) : BigInt(process.duration_ns ?? '0');
     if (positive(attempt.wait) > 0n) put('wait', received, start, attempt.wait, receive?.id ?? process.id);
     put('process', start, start + length, attempt.process, process.id);
+  } else if (attempt.process) {
+    const start = received + positive(attempt.wait);
+    if (start > received) put('wait', received, start, attempt.wait, receive?.id ?? null);
+    put('process', start, start + positive(attempt.process), attempt.process, receive?.id ?? null);
   } else {
     put('receive', began, began, null, receive?.id ?? events[0]?.id ?? null);
   }

@@ -6,8 +6,8 @@ import type { Lane } from './bars';
 export const BAR_HEIGHT = 16;
 /** Height of a row: a bar, its label and some air. */
 export const ROW_HEIGHT = 46;
-/** Room for the ticks above the first lane. */
-const HEAD_HEIGHT = 34;
+/** Room above the first lane: a row for the folds, a row for the ticks. */
+const HEAD_HEIGHT = 56;
 /** Room for a lane's name where that stands above it. */
 export const NAME_HEIGHT = 24;
 

@@ -110,6 +110,7 @@ export const en = {
   'error.title': 'That did not work',
   'error.stale': 'Could not be brought up to date; what you see is from {time}.',
   'error.retry': 'Try again',
+  'error.search': 'Search for',
   'error.invalid': 'The search could not be read',
   'error.not_found': 'Not found',
   'error.busy': 'The server is busy',
@@ -288,6 +289,8 @@ export const en = {
   'state.group_offline': 'group offline',
   'state.not_instrumented': 'passed, not reported',
   'state.unknown': 'unknown',
+  'state.behind': '{n} behind',
+  'state.next': 'next in line',
 
   'say.sent': '{sender} sent it to {place}.',
   'say.sent.unknown': 'It lay in {place}; who sent it was not seen.',

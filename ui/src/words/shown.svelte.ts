@@ -19,6 +19,8 @@ export const shown = {
   ago: (ns: bigint | string): string => length.ago(BigInt(ns), now > BigInt(ns) ? now : BigInt(Date.now()) * MS, say()),
   bytes: (text: string): string => length.bytes(text, say()),
   absolute: (ns: bigint | string): string => time.absolute(BigInt(ns), utc()),
+  /** The time alone where the day is today's. */
+  near: (ns: bigint | string): string => time.near(BigInt(ns), now, utc()),
   clock: (ns: bigint | string): string => time.clock(BigInt(ns), utc()),
   toSecond: (ns: bigint | string): string => time.toSecond(BigInt(ns), utc()),
   zone: (): string => time.zoneName(utc()),
