@@ -1,7 +1,7 @@
 //! Traced send, receive, process and settle for message clients, on the OpenTelemetry API.
 //!
 //! One vocabulary for Kafka, RabbitMQ, NATS and RocketMQ. Applications meet it through an adapter crate
-//! (`hopscope-rdkafka`, `hopscope-lapin`, `hopscope-async-nats`, `hopscope-rocketmq`); this crate is
+//! (`hopscope-rdkafka`, `hopscope-lapin`, `hopscope-async-nats`, `hopscope-rocketmq`) and [`setup`]; this crate is
 //! what the adapters are made of, and what one writes an adapter for another client with.
 //!
 //! ```
@@ -35,7 +35,8 @@
 //! want them; `docs/attributes.md` lists what is added where the conventions have no name.
 //!
 //! # What it never does
-//! It returns no error, does not panic and does not block in the application, whatever the input.
+//! It returns no error, does not panic and does not block in the application, whatever the input and whatever
+//! happens to the endpoint. What is lost is counted ([`setup::Guard::counts`]).
 //!
 //! # It is not
 //! - an agent: a client library is wrapped, not patched;
@@ -49,9 +50,11 @@ mod failure;
 pub mod kit;
 mod place;
 mod process;
+mod propagator;
 mod receive;
 mod send;
 mod settle;
+pub mod setup;
 mod step;
 mod telemetry;
 
@@ -62,6 +65,7 @@ pub use hopscope_model::Disposition;
 pub use hopscope_model::context::{Format, Headers};
 pub use place::Place;
 pub use process::{Declared, Outcome, Processing, Run};
+pub use propagator::Propagator;
 pub use receive::{Delivery, Traced};
 pub use send::Sending;
 pub use settle::Settling;

@@ -4,7 +4,7 @@ use crate::Formats;
 use opentelemetry::InstrumentationScope;
 use opentelemetry::global::{self, BoxedTracer, ObjectSafeTracer};
 use opentelemetry::trace::TracerProvider;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 /// How the spans of a consumer stand to the span that made the message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,14 +38,15 @@ pub(crate) struct Settings {
     pub relation: Relation,
 }
 
-/// What the set-up decided for the process. The first one stands.
-pub(crate) static GLOBAL: OnceLock<Settings> = OnceLock::new();
+/// What [`crate::setup`] set for the process; the last one stands, as with OpenTelemetry's own provider.
+pub(crate) static GLOBAL: LazyLock<RwLock<Settings>> = LazyLock::new(RwLock::default);
 
 impl Telemetry {
-    /// On the global tracer provider, with the formats of the set-up. Call it after the set-up: what is made
+    /// On the global tracer provider, with the formats of [`crate::setup`]. Call it after the set-up: what is made
     /// before it stays silent, as all of OpenTelemetry does.
     pub fn global() -> Self {
-        Self::of(global::tracer_with_scope(scope()), GLOBAL.get().cloned().unwrap_or_default())
+        let settings = GLOBAL.read().unwrap_or_else(PoisonError::into_inner).clone();
+        Self::of(global::tracer_with_scope(scope()), settings)
     }
 
     /// On a tracer provider of your own.
