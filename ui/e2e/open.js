@@ -73,7 +73,10 @@ export async function openWorld(browser, url, screenshots) {
     quiet() {
       assert.deepEqual([...open].flatMap(({ errors }) => errors), [], 'errors on the console');
     },
-    shot: (page, name) => page.screenshot({ path: join(screenshots, `${name}.png`), fullPage: true }),
+    async shot(page, name) {
+      await page.evaluate(() => window.scrollTo(0, 0));
+      await page.screenshot({ path: join(screenshots, `${name}.png`), fullPage: true });
+    },
   };
   world.order = await findOrder(world);
   return world;

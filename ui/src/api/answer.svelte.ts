@@ -4,6 +4,12 @@ import { ApiError } from './client';
 import { listen } from './live.svelte';
 import type { ErrorBody, Live } from './types';
 
+/** Calls back when somebody looks: a page in a hidden tab asks for nothing. */
+function whenSeen(call: () => void): void {
+  if (document.hidden) document.addEventListener('visibilitychange', () => whenSeen(call), { once: true });
+  else call();
+}
+
 /** Least time between two requests of one answer because of news, in milliseconds. */
 const REFRESH_MS_MIN = 1_000;
 /** Pause before a failed request is tried again by itself, in milliseconds. */
@@ -75,7 +81,7 @@ export function answer<T>(
     listen((news) => {
       if (news && !news.cut && !concerns(news, value)) return;
       // One request at the end of the pause stands for all the news that came in it.
-      timer ??= setTimeout(again, Math.max(0, asked + REFRESH_MS_MIN - Date.now()));
+      timer ??= setTimeout(() => whenSeen(again), Math.max(0, asked + REFRESH_MS_MIN - Date.now()));
     }),
   );
 

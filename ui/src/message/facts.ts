@@ -31,6 +31,20 @@ export function fact(event: Event, of: Pick<MessageSummary, 'destination' | 'lan
   }
 }
 
+/** How to ask for the message of an event: by its position, else by the context that made it. */
+export function referenceOf(event: Event): string | null {
+  if (event.stage === 'work') return null;
+  if (event.position !== null && event.destination) {
+    const system = part(event.system) + (event.cluster ? `@${part(event.cluster)}` : '');
+    return `${system}:${part(event.destination)}/${part(event.lane)}/${event.position}`;
+  }
+  return event.creation ? `ctx:${event.creation}` : null;
+}
+
+/** A part of a reference: what separates parts is percent-encoded in it. */
+const part = (text: string): string =>
+  text.replace(/[%/:@\s\u0000-\u001f\u007f]/g, (letter) => encodeURIComponent(letter));
+
 /** The fields that an event has, with their API names, without those that are shown elsewhere or absent. */
 export function fields(event: Event): [string, string][] {
   const all: [string, string | number | null][] = [

@@ -1,6 +1,7 @@
 /** What the timeline draws, from a trajectory: one lane per sender and group, bars with true begin and end. */
 
 import type { Attempt, GroupStory, Latency, Trajectory, TreeNode } from '../api/types';
+import { inOrder } from '../words/sentence';
 
 export type BarKind = 'send' | 'queue' | 'wait' | 'process' | 'settle' | 'receive';
 
@@ -54,7 +55,7 @@ const LASTING = new Set([
 export function lanes(of: Trajectory, tree: TreeNode[], self: string): Lane[] {
   const senders = senderLanes(of);
   const since = storedAt(of, senders);
-  return [...senders, ...of.groups.map((group) => groupLane(of, group, since, tree, self))];
+  return [...senders, ...inOrder(of.groups).map((group) => groupLane(of, group, since, tree, self))];
 }
 
 function senderLanes(of: Trajectory): Lane[] {

@@ -4,7 +4,7 @@ import { attempt, group, latency, story, summary, why } from '../api/examples';
 import { STATES, type GroupStory, type Trajectory } from '../api/types';
 import { plain } from './fill';
 import { speaker } from './say';
-import { sentences } from './sentence';
+import { inOrder, sentences } from './sentence';
 
 const tell = (of: Partial<Trajectory>, language: 'en' | 'zh', sender = 'checkout'): string =>
   sentences(summary({ sender }), story(of), speaker(language)).map(plain).join(language === 'en' ? ' ' : '');
@@ -31,6 +31,14 @@ test('the whole story: a retry, a group behind, most of the time in the queue', 
     'payment 在第 3 次尝试时处理成功，此前失败：timeout。analytics 尚未消费：位点 12，落后 3 条。'
       + '从发送到最后一步共 6 小时 14 分，其中 6 小时 12 分 在队列中。',
   );
+});
+
+test('groups that had it come first, as they began', () => {
+  const names = inOrder([
+    group('absent', 'unknown', []), group('late', 'succeeded', [attempt({ start_ns: '9' })]),
+    group('early', 'succeeded', [attempt({ start_ns: '3' })]), group('behind', 'not_consumed_yet', []),
+  ]).map((one) => one.group);
+  assert.deepEqual(names, ['early', 'late', 'absent', 'behind']);
 });
 
 test('single states', () => {

@@ -26,9 +26,22 @@ export function groupName(story: GroupStory, say: Speaker): string {
   return story.group || story.attempts.find((attempt) => attempt.service)?.service || say.text('say.receiver');
 }
 
+/** Groups in the order to tell of them: those that had it, as they began; then those that did not. */
+export function inOrder(groups: GroupStory[]): GroupStory[] {
+  const began = (group: GroupStory): bigint | null => {
+    const first = group.attempts[0];
+    return first ? BigInt(first.start_ns) : null;
+  };
+  return [...groups].sort((one, other) => {
+    const [a, b] = [began(one), began(other)];
+    if (a === null || b === null) return (a === null ? 1 : 0) - (b === null ? 1 : 0);
+    return a < b ? -1 : a > b ? 1 : 0;
+  });
+}
+
 /** Everything that happened, a sentence each. */
 export function sentences(message: MessageSummary, story: Trajectory, say: Speaker): Piece[][] {
-  const told = story.groups.map((group) => groupSentence(group, say));
+  const told = inOrder(story.groups).map((group) => groupSentence(group, say));
   if (told.length === 0) told.push(say.pieces('say.nobody'));
   return [sendSentence(message, story, say), ...told, ...totalSentence(story, say)];
 }
