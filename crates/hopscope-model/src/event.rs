@@ -115,7 +115,8 @@ vocabulary! {
 pub enum Outcome {
     /// As intended.
     Ok,
-    /// With an error; the reason is `error.type`, else the status message, else empty.
+    /// With an error; the reason is `error.type`, else the status message, else the first
+    /// exception's type, else empty.
     Failed {
         /// Low-cardinality where the sender follows the conventions.
         reason: String,
@@ -180,7 +181,7 @@ pub struct MessageEvent {
     pub span: SpanId,
     /// Parent of that span; zero where it has none.
     pub parent: SpanId,
-    /// Links of that span, without the one this event came from.
+    /// Links of that span that no event came from: a batch's events do not repeat each other's.
     pub links: Vec<SpanContext>,
     /// The context that made this message, decided at decode: the own span for Create and Send, else the
     /// link this event came from, else a remote parent.
