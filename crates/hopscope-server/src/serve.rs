@@ -9,6 +9,7 @@ use crate::live::Live;
 use crate::receive::{OtlpGrpc, OtlpHttp, Receiver};
 use crate::{Error, ErrorKind};
 use hopscope_store::Store;
+use hopscope_store::embedded::{Embedded, Options};
 use hopscope_store::memory::Memory;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -166,7 +167,7 @@ impl Sockets {
 /// The store, and what has to be closed at the end.
 struct Opened {
     store: Arc<dyn Store>,
-    embedded: Option<()>,
+    embedded: Option<Arc<Embedded>>,
 }
 
 impl Opened {
@@ -174,11 +175,31 @@ impl Opened {
         if config.data == MEMORY {
             return Ok(Self { store: Arc::new(Memory::new()), embedded: None });
         }
-        Err(Error::new(ErrorKind::Usage, "only data=memory so far"))
+        let (data, options) = (config.data.clone(), options(config));
+        // Replaying the log is blocking work.
+        let opened = tokio::task::spawn_blocking(move || Embedded::open(data, options)).await;
+        let opened = opened
+            .map_err(|source| Error::new(ErrorKind::Internal, "opening the store failed").because(source))?;
+        let embedded = Arc::new(opened.map_err(|source| Error::open(&config.data, source))?);
+        Ok(Self { store: Arc::clone(&embedded) as Arc<dyn Store>, embedded: Some(embedded) })
     }
 
     async fn close(self) -> Result<(), Error> {
-        let _ = self.embedded;
-        Ok(())
+        let Some(embedded) = self.embedded else { return Ok(()) };
+        embedded
+            .close()
+            .await
+            .map_err(|source| Error::new(ErrorKind::Internal, "closing the store failed").because(source))
+    }
+}
+
+fn options(config: &Config) -> Options {
+    Options {
+        seal_rows: config.seal_rows,
+        seal_bytes: config.seal_bytes as u64,
+        // What ingest let in is bounded already: the store's own limits must not be the narrower ones.
+        wal_queue_bytes_max: config.queue_bytes_max,
+        batch_bytes_max: config.queue_bytes_max,
+        ..Options::default()
     }
 }

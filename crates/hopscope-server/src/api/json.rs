@@ -166,7 +166,7 @@ fn group(story: &model::GroupStory) -> GroupStory {
 fn why(why: &model::Why) -> Why {
     let blank = Why {
         code: String::new(),
-        text: format!("{why:?}"),
+        text: why.to_string(),
         group: None,
         destination: None,
         lane: None,

@@ -3,9 +3,12 @@
 
 mod counts;
 mod failure;
+mod find;
+mod gather;
 mod guard;
 mod json;
 mod live;
+mod message;
 mod openapi;
 mod status;
 mod trace;
@@ -85,6 +88,8 @@ pub(crate) fn service(
 
 fn router(api: Arc<Api>, stop: CancellationToken) -> Router {
     let answers = Router::new()
+        .route("/api/v1/find", get(find::find))
+        .route("/api/v1/messages/{reference}", get(message::message))
         .route("/api/v1/traces/{trace_id}", get(trace::trace))
         .route("/api/v1/destinations", get(counts::destinations))
         .route("/api/v1/services", get(counts::services))

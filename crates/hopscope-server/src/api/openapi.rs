@@ -12,6 +12,8 @@ use utoipa::OpenApi;
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(
+        super::find::find,
+        super::message::message,
         super::trace::trace,
         super::counts::destinations,
         super::counts::services,

@@ -138,7 +138,7 @@ settings! {
         "Regular expressions: an attribute, key, id or error text that matches is dropped before anything is stored.";
     cluster_aliases: pairs = BTreeMap::new(),
         "Cluster names for brokers that do not tell theirs: `\"kafka@broker-1:9092\" = \"production\"`; `kafka` alone is every other Kafka broker.";
-    seal_rows: count = 1_000_000,
+    seal_rows: count = 262_144,
         "Events in memory after which they are sealed into a segment.";
     seal_bytes: bytes = 64 << 20,
         "Bytes in memory after which they are sealed into a segment.";
