@@ -59,8 +59,20 @@ export function axis(spans: Span[], width: number, trueScale: boolean, foldWidth
     markFolds(pieces);
     markLeast(pieces, spans);
   }
-  const total = share(pieces, width, foldWidth);
-  return place(pieces, total);
+  const placed = place(pieces, share(pieces, width, foldWidth));
+  return trueScale ? { ...placed, ticks: evenTicks(pieces, placed) } : placed;
+}
+
+/** Ticks at even times: the smallest of 1, 2, 5 x 10^n ns that keeps them apart. */
+function evenTicks(pieces: Piece[], placed: Axis): Tick[] {
+  const [begin, end] = [pieces[0]?.start, pieces.at(-1)?.end];
+  if (begin === undefined || end === undefined || begin === end) return placed.ticks;
+  const least = (Number(end - begin) * TICK_DISTANCE_MIN) / placed.width;
+  const power = 10 ** Math.floor(Math.log10(least));
+  const step = BigInt(Math.max(1, ([1, 2, 5].find((n) => n * power >= least) ?? 10) * power));
+  const ticks: Tick[] = [];
+  for (let at = begin; at <= end; at += step) ticks.push({ at, x: placed.x(at) });
+  return ticks;
 }
 
 /** Elementary pieces between all begins and ends. A span without length gets a piece of its own. */

@@ -29,6 +29,8 @@ test('true scale folds nothing, and both scales keep the order of all times', ()
       if (before !== undefined && before < time) assert.ok(drawn.x(time) > drawn.x(before) - 1e-9);
     });
   }
+  const even = axis([span(0n, 3_100_000_000n)], 1_000, true).ticks.map((tick) => tick.at);
+  assert.deepEqual(even.slice(0, 3), [0n, 500_000_000n, 1_000_000_000n]);
   const exact = axis([span(0n, 10n), span(10n, 40n, false)], 400, true);
   assert.equal(exact.x(10n), 100);
 });
