@@ -1,6 +1,6 @@
 //! What is missing or odd, each in one English sentence with the facts in it.
 
-use super::{EVIDENCE_GRACE_NS, EVIDENCE_LATE_NS, Story, is_consumer, words};
+use super::{EVIDENCE_GRACE_NS, EVIDENCE_LATE_NS, Story, copies, is_consumer, words};
 use crate::{Evidence, Gap, GapKind, GroupStory, Latency, MessageEvent, Outcome, Stage, State, Value, Why};
 use std::collections::BTreeSet;
 
@@ -40,7 +40,9 @@ fn who(event: &MessageEvent) -> &str {
 
 fn sender(story: &Story<'_, '_>) -> Option<String> {
     let sent = story.events().any(|(_, event)| matches!(event.stage, Stage::Create | Stage::Send));
-    let (_, received) = story.consumer_events().next().filter(|_| !sent)?;
+    // The broker or a consumer made a copy: its original has a sender.
+    let copied = copies::is_copy(story.joined, story.message);
+    let (_, received) = story.consumer_events().next().filter(|_| !sent && !copied)?;
     Some(format!("{} received it, and its sender reported nothing", who(received)))
 }
 
@@ -80,10 +82,13 @@ fn skew(latency: Latency, service: &str) -> Option<String> {
 }
 
 fn late(story: &Story<'_, '_>, groups: &[GroupStory], as_of_ns: i64) -> impl Iterator<Item = String> {
+    // Evidence that all came at once, long after, is a replay or an import and not late.
+    let first_ns = story.events().map(|(_, event)| event.received_ns).min().unwrap_or_default();
     let arrived = story.events().filter_map(|(_, event)| {
         let happened = event.end_ns().unwrap_or(event.start_ns);
         let late_ns = event.received_ns.saturating_sub(happened);
-        let late = event.received_ns != 0 && late_ns > EVIDENCE_LATE_NS;
+        let late =
+            late_ns > EVIDENCE_LATE_NS && event.received_ns.saturating_sub(first_ns) > EVIDENCE_LATE_NS;
         late.then(|| {
             format!("{} told of its {} {} after the fact", who(event), event.stage, words::duration(late_ns))
         })

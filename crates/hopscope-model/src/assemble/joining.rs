@@ -117,6 +117,8 @@ struct Joining<'e> {
     marks: HashMap<CopiedFrom<'e>, CopyMark>,
     by_scope: HashMap<Scope<'e>, Few>,
     by_scope_id: HashMap<(Scope<'e>, &'e str), Few>,
+    /// How many more events may be put to a message through their parent.
+    shared_left: usize,
 }
 
 impl<'e> Joining<'e> {
@@ -168,6 +170,7 @@ impl<'e> Joining<'e> {
             marks: HashMap::new(),
             by_scope: HashMap::new(),
             by_scope_id: HashMap::new(),
+            shared_left: 4 * events.len() + 4 * SHARED_SETTLE_MESSAGES_MAX,
         };
         joining.find_aliases();
         for position in 0..joining.order.len() {
@@ -506,7 +509,8 @@ impl<'e> Joining<'e> {
             return None;
         }
         let parent = SpanContext::new(event.trace, event.parent)?;
-        let above = self.joined.by_span.get(&parent)?.iter().copied().filter(|&above| {
+        let all = self.joined.by_span.get(&parent)?.iter().copied().take(SHARED_SETTLE_MESSAGES_MAX);
+        let above = all.filter(|&above| {
             let parent = &self.joined.events[above];
             let class = self.class[index].is_none()
                 || self.class[above].is_none()
@@ -522,8 +526,10 @@ impl<'e> Joining<'e> {
                 && lane
                 && same_destination(parent, event)
         });
-        let above: Vec<usize> = above.take(SHARED_SETTLE_MESSAGES_MAX).collect();
-        let several = above.len() > 1 && event.stage != Stage::Settle;
+        let above: Vec<usize> = above.collect();
+        // Only what does not say which message it means settles all of a batch.
+        let says = self.class[index].is_some() || !event.message_id.is_empty() || event.position.is_some();
+        let several = above.len() > 1 && (says || event.stage != Stage::Settle);
         (!above.is_empty() && !several).then_some(above)
     }
 
@@ -541,8 +547,10 @@ impl<'e> Joining<'e> {
                 at = next;
             }
             if let Some(message) = found
+                && self.shared_left > 0
                 && self.joined.messages[message].members.last() != Some(&(index, Join::Parent))
             {
+                self.shared_left -= 1;
                 self.add_and_register(message, index, Join::Parent);
             }
         }
