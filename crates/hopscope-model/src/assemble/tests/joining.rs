@@ -40,7 +40,7 @@ fn a_creation_context_joins_what_has_no_coordinates() {
         process(1, 2).made_by(ctx(1, 1)).to("rabbitmq", "payments"),
     ]);
     let reference = format!("ctx:{}", ctx(1, 1));
-    assert_eq!(all(&evidence), [reference.clone()]);
+    assert_eq!(all(&evidence), std::slice::from_ref(&reference));
     assert_eq!(joined(&reference, &evidence), ["send:subject", "process:creation"]);
 }
 
@@ -347,7 +347,7 @@ fn the_newest_is_listed_first() {
 }
 
 #[test]
-fn a_hundred_thousand_events_are_joined_in_about_linear_time() {
+fn joining_takes_about_linear_time() {
     // One batch context, one trace, one destination: the shapes that invite comparing all with all.
     let shape = |count: usize| {
         evidence((0..count).map(|n| match n % 4 {
@@ -357,7 +357,7 @@ fn a_hundred_thousand_events_are_joined_in_about_linear_time() {
             _ => settle(1, 4).under(2).to("kafka", "orders").id(&n.to_string()),
         }))
     };
-    let count = 100_000;
+    let count = 20_000;
     let evidence = shape(count);
     let started = std::time::Instant::now();
     let found = crate::messages(&evidence).len();

@@ -86,7 +86,7 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn every_evidence_has_a_story(evidence in any_evidence(), as_of in prop::sample::select(vec![NOW, 0, i64::MAX, i64::MIN])) {
