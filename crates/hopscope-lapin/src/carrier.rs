@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 /// Values are read from long strings (what AMQP clients write), short strings and byte arrays; numbers and truth
 /// values by their text. Void is a null value; tables and arrays are no text and count as null too.
 #[derive(Clone, Copy, Debug)]
-pub struct HeaderTable<'a>(pub Option<&'a FieldTable>);
+pub struct ReadHeaders<'a>(pub Option<&'a FieldTable>);
 
-impl Headers for HeaderTable<'_> {
+impl Headers for ReadHeaders<'_> {
     fn get_all(&self, name: &str, visit: &mut dyn FnMut(Option<&[u8]>)) {
         for (key, value) in self.0.into_iter().flatten() {
             if key.as_str().eq_ignore_ascii_case(name) {
@@ -25,21 +25,21 @@ impl Headers for HeaderTable<'_> {
 ///
 /// Values are written as long strings. A name that AMQP cannot carry (more than 255 bytes) is left out.
 #[derive(Clone, Debug, Default)]
-pub struct HeaderTableMut(BTreeMap<ShortString, AMQPValue>);
+pub struct AmqpHeaders(BTreeMap<ShortString, AMQPValue>);
 
-impl From<Option<&FieldTable>> for HeaderTableMut {
+impl From<Option<&FieldTable>> for AmqpHeaders {
     fn from(table: Option<&FieldTable>) -> Self {
         Self(table.map(|table| table.inner().clone()).unwrap_or_default())
     }
 }
 
-impl From<HeaderTableMut> for FieldTable {
-    fn from(headers: HeaderTableMut) -> Self {
+impl From<AmqpHeaders> for FieldTable {
+    fn from(headers: AmqpHeaders) -> Self {
         headers.0.into()
     }
 }
 
-impl Headers for HeaderTableMut {
+impl Headers for AmqpHeaders {
     fn get_all(&self, name: &str, visit: &mut dyn FnMut(Option<&[u8]>)) {
         for (key, value) in &self.0 {
             if key.as_str().eq_ignore_ascii_case(name) {
@@ -49,7 +49,7 @@ impl Headers for HeaderTableMut {
     }
 }
 
-impl CarrierMut for HeaderTableMut {
+impl CarrierMut for AmqpHeaders {
     fn remove(&mut self, names: &[&str]) {
         self.0.retain(|key, _| !names.iter().any(|name| key.as_str().eq_ignore_ascii_case(name)));
     }

@@ -1,6 +1,6 @@
 //! [`TracedChannel`]: lapin's channel with traced verbs.
 
-use crate::carrier::{HeaderTable, HeaderTableMut};
+use crate::carrier::{AmqpHeaders, ReadHeaders};
 use crate::consumer::{TracedConsumer, receive};
 use crate::failure::{failure, returned};
 use hopscope_sdk::{Details, Failure, Headers, Place, Sending, Server, Telemetry, Traced};
@@ -28,20 +28,22 @@ pub(crate) struct Settings {
 }
 
 impl TracedChannel {
-    /// On the global telemetry: call `hopscope_sdk::setup` before.
+    /// Around a channel, with the global telemetry: call `hopscope_sdk::setup` before.
     pub fn new(channel: Channel) -> Self {
-        Self::with_telemetry(channel, Telemetry::global())
+        let settings = Settings { telemetry: Telemetry::global(), server: None, key_headers: Vec::new() };
+        Self { channel, settings: Arc::new(settings) }
     }
 
-    /// On telemetry of your own.
-    pub fn with_telemetry(channel: Channel, telemetry: Telemetry) -> Self {
-        let settings = Settings { telemetry, server: None, key_headers: Vec::new() };
-        Self { channel, settings: Arc::new(settings) }
+    /// The same, with telemetry of its own.
+    #[must_use]
+    pub fn with_telemetry(mut self, telemetry: Telemetry) -> Self {
+        Arc::make_mut(&mut self.settings).telemetry = telemetry;
+        self
     }
 
     /// Names the broker in the spans (`server.address`, `server.port`): lapin does not tell a channel's.
     #[must_use]
-    pub fn server(mut self, address: impl Into<String>, port: u16) -> Self {
+    pub fn with_server(mut self, address: impl Into<String>, port: u16) -> Self {
         Arc::make_mut(&mut self.settings).server = Some((address.into(), port));
         self
     }
@@ -49,7 +51,7 @@ impl TracedChannel {
     /// Headers whose values are business keys (`order-id`): recorded when sent and when received. AMQP has no key
     /// of its own.
     #[must_use]
-    pub fn key_headers<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+    pub fn with_key_headers<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         Arc::make_mut(&mut self.settings).key_headers = names.into_iter().map(Into::into).collect();
         self
     }
@@ -92,7 +94,7 @@ impl TracedChannel {
             ..Details::default()
         };
         let sending = self.settings.telemetry.send("publish", place, &details);
-        let mut headers = HeaderTableMut::from(properties.headers().as_ref());
+        let mut headers = AmqpHeaders::from(properties.headers().as_ref());
         sending.inject(&mut headers);
         let headers = FieldTable::from(headers);
         let properties = if properties.headers().is_none() && headers.inner().is_empty() {
@@ -150,7 +152,7 @@ impl Settings {
     pub fn keys(&self, headers: Option<&FieldTable>) -> Vec<String> {
         let mut keys = Vec::new();
         for name in &self.key_headers {
-            HeaderTable(headers).get_all(name, &mut |value| {
+            ReadHeaders(headers).get_all(name, &mut |value| {
                 let key = value.and_then(|bytes| std::str::from_utf8(bytes).ok());
                 keys.extend(key.filter(|key| !key.is_empty()).map(str::to_owned));
             });

@@ -1,6 +1,6 @@
 //! [`TracedConsumer`]: lapin's stream of deliveries, each with what is known about it.
 
-use crate::carrier::{HeaderTable, integer};
+use crate::carrier::{ReadHeaders, integer};
 use crate::channel::{Settings, text};
 use crate::death::{Death, death};
 use futures::Stream;
@@ -77,7 +77,7 @@ pub(crate) fn receive(
         attributes: &attributes,
         ..Details::default()
     };
-    settings.telemetry.receive(operation, place, &details, &HeaderTable(headers))
+    settings.telemetry.receive(operation, place, &details, &ReadHeaders(headers))
 }
 
 fn attributes(

@@ -43,7 +43,7 @@ mod death;
 mod failure;
 mod settle;
 
-pub use carrier::{HeaderTable, HeaderTableMut};
+pub use carrier::{AmqpHeaders, ReadHeaders};
 pub use channel::{TracedChannel, TracedConfirm};
 pub use consumer::TracedConsumer;
 pub use hopscope_sdk::Traced;

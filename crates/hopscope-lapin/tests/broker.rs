@@ -3,20 +3,20 @@
 use expect_test::{Expect, expect};
 use futures::StreamExt;
 use hopscope_lapin::{Settle, Traced, TracedChannel, TracedConsumer};
-use hopscope_sdk::{Failure, Telemetry, kit};
+use hopscope_sdk::Failure;
+use hopscope_sdk::kit::{self, Recorder};
 use lapin::message::Delivery;
 use lapin::options::*;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
-use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
+use opentelemetry_sdk::trace::SpanData;
 use std::time::Duration;
 
 /// Longest wait for anything that the broker does.
 const WAIT: Duration = Duration::from_secs(20);
 
 struct Bench {
-    exporter: InMemorySpanExporter,
-    provider: SdkTracerProvider,
+    recorder: Recorder,
     connection: Connection,
     channel: TracedChannel,
     /// Exchange of this test alone, and the beginning of its queues' names.
@@ -25,19 +25,16 @@ struct Bench {
 
 impl Bench {
     async fn new(test: &str) -> Self {
-        let address = std::env::var("HOPSCOPE_TEST_AMQP").expect(
-            "HOPSCOPE_TEST_AMQP names no broker\nhint: `cargo xtask brokers up` starts one and prints its address",
-        );
-        let exporter = InMemorySpanExporter::default();
-        let provider = SdkTracerProvider::builder().with_simple_exporter(exporter.clone()).build();
+        let address = kit::broker("HOPSCOPE_TEST_AMQP");
+        let recorder = Recorder::default();
         let connection =
             Connection::connect(&address, ConnectionProperties::default()).await.expect("connect");
         let channel = connection.create_channel().await.expect("channel");
         channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirm_select");
-        let name = format!("hopscope-lapin.{test}.{}", std::process::id());
+        let name = kit::unique(test);
         let channel =
-            TracedChannel::with_telemetry(channel, Telemetry::new(&provider)).key_headers(["order"]);
-        Self { exporter, provider, connection, channel, name }
+            TracedChannel::new(channel).with_telemetry(recorder.telemetry()).with_key_headers(["order"]);
+        Self { recorder, connection, channel, name }
     }
 
     fn raw(&self) -> &Channel {
@@ -97,8 +94,7 @@ impl Bench {
             self.raw().queue_delete(self.queue(queue), QueueDeleteOptions::default()).await.expect("delete");
         }
         self.connection.close(200, "".into()).await.expect("close");
-        self.provider.force_flush().expect("flush");
-        self.exporter.get_finished_spans().expect("spans")
+        self.recorder.finished()
     }
 }
 
@@ -390,7 +386,7 @@ async fn what_the_broker_returns_or_does_not_confirm_is_no_success() {
     assert_eq!(confirmation.take_message().expect("the application sees it too").reply_code, 312);
 
     let unconfirmed = bench.connection.create_channel().await.expect("channel");
-    let unconfirmed = TracedChannel::with_telemetry(unconfirmed, Telemetry::new(&bench.provider));
+    let unconfirmed = TracedChannel::new(unconfirmed).with_telemetry(bench.recorder.telemetry());
     let publish = unconfirmed.basic_publish(bench.exchange(), "pay".into(), Default::default(), b"", none());
     publish.await.expect("publish").await.expect("no answer is an answer");
 

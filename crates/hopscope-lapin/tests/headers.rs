@@ -1,11 +1,11 @@
 //! The shared carrier kit on AMQP header tables.
 
-use hopscope_lapin::{HeaderTable, HeaderTableMut};
+use hopscope_lapin::{AmqpHeaders, ReadHeaders};
 use hopscope_sdk::{Headers, kit};
 use lapin::types::{AMQPValue, ByteArray, FieldTable, ShortString};
 
 /// A table has each key once; names that differ in case are two keys.
-fn make(pairs: &[(&str, Option<&[u8]>)]) -> Option<HeaderTableMut> {
+fn make(pairs: &[(&str, Option<&[u8]>)]) -> Option<AmqpHeaders> {
     let mut table = FieldTable::default();
     for (name, value) in pairs {
         if table.contains_key(name) {
@@ -14,10 +14,10 @@ fn make(pairs: &[(&str, Option<&[u8]>)]) -> Option<HeaderTableMut> {
         let value = value.map_or(AMQPValue::Void, |bytes| AMQPValue::LongString(bytes.to_vec().into()));
         table.insert(ShortString::from(*name), value);
     }
-    Some(HeaderTableMut::from(Some(&table)))
+    Some(AmqpHeaders::from(Some(&table)))
 }
 
-fn dump(headers: &HeaderTableMut) -> kit::Pairs {
+fn dump(headers: &AmqpHeaders) -> kit::Pairs {
     let table = FieldTable::from(headers.clone());
     let pair = |(key, value): (&ShortString, &AMQPValue)| match value {
         AMQPValue::LongString(text) => (key.to_string(), Some(text.as_bytes().to_vec())),
@@ -46,7 +46,7 @@ fn every_string_type_and_number_is_read_and_other_values_are_null() {
         let mut table = FieldTable::default();
         table.insert("Trace-Id".into(), value.clone());
         let mut seen = Vec::new();
-        HeaderTable(Some(&table)).get_all("trace-id", &mut |bytes| seen.push(bytes.map(<[u8]>::to_vec)));
+        ReadHeaders(Some(&table)).get_all("trace-id", &mut |bytes| seen.push(bytes.map(<[u8]>::to_vec)));
         assert_eq!(seen, [read.map(<[u8]>::to_vec)], "{value:?}");
     }
 }
