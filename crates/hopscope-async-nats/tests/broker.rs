@@ -315,7 +315,8 @@ async fn a_message_that_is_given_up() {
           messaging.system = nats
           server.address = 127.0.0.1
           server.port = *
-    "#]].assert_eq(process);
+    "#]]
+    .assert_eq(process);
 }
 
 #[tokio::test]
