@@ -1,0 +1,157 @@
+//! The command line, as clap reads it. One table of what exists; what it does is in the other files.
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+use std::path::PathBuf;
+
+/// What happened to this message?
+///
+/// Message tracing for Kafka, RabbitMQ, NATS and RocketMQ: who sent it, where it lay, which groups got it, how
+/// long it waited and was worked on, how it ended, what it caused, and who has not consumed it yet.
+#[derive(Debug, Parser)]
+#[command(name = "hopscope", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done · 1 failed · 2 wrong usage · 3 not found · 5 partial answer · \
+6 damage found · 7 server not reachable, try again";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Take traces in, keep them, and show them: receivers, API and web interface.
+    Serve(ServeArgs),
+    /// Play an order through four brokers into a fresh store, and show it. Needs no broker.
+    Demo(DemoArgs),
+    /// Find messages by anything: an id, a key, coordinates, a pasted log line, a query.
+    Find(FindArgs),
+    /// One message.
+    Msg {
+        #[command(subcommand)]
+        command: MsgCommand,
+    },
+    /// Look for damage in a store. Reads only; the server must not be running on it.
+    Check(CheckArgs),
+    /// Print the effective configuration and where each value came from.
+    Config(ConfigArgs),
+    /// Print a completion script for a shell.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum MsgCommand {
+    /// Draw what happened to one message.
+    Show(ShowArgs),
+}
+
+/// Where a value is not given here, it comes from the environment, then from the file, then from a default:
+/// `hopscope config` shows which.
+#[derive(Debug, Args, Default)]
+pub struct ServeArgs {
+    /// Folder of the store; made if absent.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub data: Option<PathBuf>,
+    /// Configuration file (TOML).
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// Address of API and web interface; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<String>,
+    /// Address of OTLP over gRPC.
+    #[arg(long, value_name = "ADDR")]
+    pub otlp_grpc: Option<String>,
+    /// Address of OTLP over HTTP.
+    #[arg(long, value_name = "ADDR")]
+    pub otlp_http: Option<String>,
+    /// Allow addresses beyond loopback although there is no authentication yet.
+    #[arg(long)]
+    pub insecure: bool,
+    /// Any other setting, as `name=value`; `hopscope config` lists them.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Folder of the store; a fresh temporary one where absent.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub data: Option<PathBuf>,
+    /// Address of API and web interface; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7400")]
+    pub listen: String,
+    /// How many orders to play.
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub orders: u32,
+    /// Play, print one trajectory, and exit.
+    #[arg(long)]
+    pub once: bool,
+    /// With --once: print JSON.
+    #[arg(long, requires = "once")]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ServerArgs {
+    /// Address of the server's API.
+    #[arg(long, value_name = "URL", env = "HOPSCOPE_SERVER", default_value = "http://127.0.0.1:7400")]
+    pub server: String,
+}
+
+#[derive(Debug, Args)]
+pub struct FindArgs {
+    /// What to look for. Words are recognised (trace id, message id, topic/partition/offset, a log line);
+    /// fields narrow: `service:checkout dest:orders state:dead_lettered duration>250ms since:1h`.
+    #[arg(required = true, allow_hyphen_values = true, trailing_var_arg = false)]
+    pub query: Vec<String>,
+    /// Most messages to print.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub limit: u32,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// A reference as `find` prints it (`kafka:orders/0/15`), or anything that names one message.
+    pub message: String,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Draw again whenever something new is known of it, until interrupted.
+    #[arg(long, conflicts_with = "json")]
+    pub watch: bool,
+    /// How many steps of causes and effects to follow.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(0..=20))]
+    pub depth: u32,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Folder of the store.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub data: Option<PathBuf>,
+    /// Read every block and every log record, not only the manifest and the footers.
+    #[arg(long)]
+    pub full: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    #[command(flatten)]
+    pub serve: ServeArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,73 @@
+//! `hopscope check`: is what is stored sound?
+
+use crate::args::{CheckArgs, ServeArgs};
+use crate::config;
+use crate::draw::clock;
+use crate::exit::{Exit, Failure};
+use hopscope_store::embedded::{Embedded, Options};
+use hopscope_store::{CheckReport, Depth, Finding, Store};
+use serde_json::json;
+use std::path::Path;
+
+pub async fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
+    let data = config::load(&ServeArgs { data: args.data.clone(), ..ServeArgs::default() })?.config.data;
+    if !Path::new(&data).is_dir() {
+        return Err(Failure::new(Exit::NotFound, format!("no store there folder={data}"))
+            .hint("--data names the folder that the server was started with")
+            .into());
+    }
+    let store = Embedded::open(Path::new(&data), Options::default())
+        .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    let depth = if args.full { Depth::Full } else { Depth::Quick };
+    let report = store.check(depth).await.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&as_json(&report))?);
+    } else {
+        print!("{}", as_text(&report, args.full));
+    }
+    Ok(if report.findings.is_empty() { Exit::Done } else { Exit::Damaged })
+}
+
+fn as_text(report: &CheckReport, full: bool) -> String {
+    let mut text = String::new();
+    for finding in &report.findings {
+        text += &format!("damaged  {}  {}{}\n", finding.file, finding.what, missing(finding));
+    }
+    let depth = if full {
+        "every block and log record read"
+    } else {
+        "manifest, files and footers read; --full reads all"
+    };
+    let sound = if report.findings.is_empty() { "sound" } else { "NOT sound" };
+    text + &format!(
+        "{sound}: {} files, {} bytes, {} events ({depth})\n",
+        report.files, report.bytes, report.events
+    )
+}
+
+fn missing(finding: &Finding) -> String {
+    let range =
+        finding.received_ns.map(|(from, to)| format!("received {} to {} UTC", clock(from), clock(to)));
+    let events = finding.events.map(|events| format!("{events} events"));
+    let parts: Vec<String> = events.into_iter().chain(range).collect();
+    if parts.is_empty() { String::new() } else { format!("  (may be missing: {})", parts.join(", ")) }
+}
+
+fn as_json(report: &CheckReport) -> serde_json::Value {
+    let findings = report.findings.iter().map(|finding| {
+        json!({
+            "file": finding.file,
+            "what": finding.what,
+            "received_from_ns": finding.received_ns.map(|(from, _)| from.to_string()),
+            "received_to_ns": finding.received_ns.map(|(_, to)| to.to_string()),
+            "events": finding.events.map(|events| events.to_string()),
+        })
+    });
+    json!({
+        "sound": report.findings.is_empty(),
+        "files": report.files.to_string(),
+        "bytes": report.bytes.to_string(),
+        "events": report.events.to_string(),
+        "findings": findings.collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,11 @@
+//! How answers look in a terminal. Pure: an answer and a style in, text out.
+
+mod ink;
+mod message;
+mod table;
+mod time;
+
+pub use ink::Ink;
+pub use message::message;
+pub use table::{found, settings};
+pub use time::{clock, short_duration};

@@ -1,0 +1,66 @@
+//! A client of another language: OpenTelemetry's own Python exporters, over gRPC and over HTTP.
+
+mod support;
+
+use hopscope_client::{Client, api::MessageAnswer};
+use std::process::Command;
+use support::Server;
+
+#[tokio::test]
+async fn spans_of_a_python_service_over_grpc_show_up_right() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(folder.path());
+    let endpoint = server.otlp_grpc.clone();
+    check(&server, "grpc", &endpoint).await;
+}
+
+#[tokio::test]
+async fn spans_of_a_python_service_over_http_show_up_right() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(folder.path());
+    let endpoint = format!("{}/v1/traces", server.otlp_http);
+    check(&server, "http", &endpoint).await;
+}
+
+async fn check(server: &Server, protocol: &str, endpoint: &str) {
+    let trace_id = send(protocol, endpoint, "order-9001");
+    let client = Client::new(&server.page).expect("an address");
+    for query in ["order-9001", "python-orders/2/41", &trace_id] {
+        let found = client.find(query, 10, None).await.expect("an answer");
+        let references: Vec<&str> = found.messages.iter().map(|message| message.reference.as_str()).collect();
+        assert_eq!(references, ["kafka:python-orders/2/41"], "found by {query:?}");
+    }
+    let answer = client.message("kafka:python-orders/2/41", 1).await.expect("the message");
+    story(&answer);
+}
+
+fn story(answer: &MessageAnswer) {
+    assert_eq!(answer.message.sender, "python-shop");
+    assert_eq!(answer.message.keys, ["order-9001"]);
+    let [group] = answer.trajectory.groups.as_slice() else {
+        panic!("one group: {:?}", answer.trajectory.groups)
+    };
+    assert_eq!((group.group.as_str(), group.grade.as_str()), ("billing", "observed"));
+    let [attempt] = group.attempts.as_slice() else { panic!("one attempt: {:?}", group.attempts) };
+    assert_eq!((attempt.outcome.as_str(), attempt.reason.as_str()), ("failed", "ValueError"));
+    assert!(attempt.process.is_some(), "how long it was worked on is known");
+    assert!(attempt.wait.is_none(), "nobody said when it was received: unknown stays unknown");
+    let process =
+        answer.trajectory.events.iter().find(|event| event.stage == "process").expect("a process event");
+    assert_eq!((process.service.as_str(), process.joined_by.is_empty()), ("python-billing", false));
+    assert!(
+        process.attributes.iter().any(|attribute| attribute.value == "no such card"),
+        "the exception is kept: {:?}",
+        process.attributes
+    );
+}
+
+fn send(protocol: &str, endpoint: &str, key: &str) -> String {
+    let python = std::env::var_os("HOPSCOPE_TEST_PYTHON").expect(
+        "HOPSCOPE_TEST_PYTHON names a python with the OTLP exporters; hint: `cargo xtask test` installs one",
+    );
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/python/orders.py");
+    let output = Command::new(python).args([script, protocol, endpoint, key]).output().expect("python runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text").trim().to_owned()
+}
