@@ -104,8 +104,9 @@ pub struct ServerArgs {
 #[derive(Debug, Args)]
 pub struct FindArgs {
     /// What to look for. Words are recognised (trace id, message id, topic/partition/offset, a log line);
-    /// fields narrow: `service:checkout dest:orders state:dead_lettered duration>250ms since:1h`.
-    #[arg(required = true, allow_hyphen_values = true, trailing_var_arg = false)]
+    /// fields narrow: `service:checkout dest:orders state:dead_lettered duration>250ms since:1h`. A term that
+    /// begins with `-` (not) comes after `--`.
+    #[arg(required = true)]
     pub query: Vec<String>,
     /// Most messages to print.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
