@@ -16,10 +16,9 @@ export async function serve() {
   if (!binary) throw new Error('no server: set HOPSCOPE_URL, or HOPSCOPE_TEST_BINARY to the hopscope program');
 
   const folder = mkdtempSync(join(tmpdir(), 'hopscope-e2e-'));
-  const free = '127.0.0.1:0';
   const demo = spawn(
     binary,
-    ['demo', '--data', join(folder, 'data'), '--listen', free, '--otlp-grpc', free, '--otlp-http', free],
+    ['demo', '--data', join(folder, 'data'), '--listen', '127.0.0.1:0'],
     { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NO_COLOR: '1' } },
   );
   const ended = new Promise((resolve) => demo.on('exit', resolve));
