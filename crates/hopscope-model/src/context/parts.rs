@@ -28,24 +28,48 @@ pub(super) struct Parsed<T> {
     pub upper_case: bool,
 }
 
+/// Value of each digit; [`UPPER`] beside it for `A` to `F`, [`NO_DIGIT`] for everything else.
+const DIGITS: [u8; 256] = {
+    let mut table = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        if value < 10 {
+            table[b'0' as usize + value] = value as u8;
+        } else {
+            table[b'a' as usize + value - 10] = value as u8;
+            table[b'A' as usize + value - 10] = value as u8 | UPPER;
+        }
+        value += 1;
+    }
+    table
+};
+const UPPER: u8 = 0x40;
+const NO_DIGIT: u8 = 0x80;
+
 /// Reads `digits` (at most `2 * N` of them) as a number of `N` bytes, big-endian; notes upper case.
+#[inline]
 fn number<const N: usize>(digits: &[u8], upper_case: &mut bool) -> Result<[u8; N], Flaw> {
     if digits.is_empty() || digits.len() > 2 * N {
         return Err(Flaw::Length);
     }
     let mut bytes = [0u8; N];
-    for (index, digit) in digits.iter().rev().enumerate() {
-        let value = match digit {
-            b'0'..=b'9' => digit - b'0',
-            b'a'..=b'f' => digit - b'a' + 10,
-            b'A'..=b'F' => {
-                *upper_case = true;
-                digit - b'A' + 10
-            }
-            _ => return Err(Flaw::NotHex),
-        };
-        bytes[N - 1 - index / 2] |= value << (4 * (index % 2));
+    // What was not a digit or was upper case is gathered on the way and looked at once.
+    let mut marks = 0;
+    let mut pairs = digits.rchunks_exact(2);
+    for (byte, pair) in bytes.iter_mut().rev().zip(&mut pairs) {
+        let (high, low) = (DIGITS[usize::from(pair[0])], DIGITS[usize::from(pair[1])]);
+        marks |= high | low;
+        *byte = high << 4 | low & 15;
     }
+    if let [single] = pairs.remainder() {
+        let value = DIGITS[usize::from(*single)];
+        marks |= value;
+        bytes[N - 1 - digits.len() / 2] = value & 15;
+    }
+    if marks & NO_DIGIT != 0 {
+        return Err(Flaw::NotHex);
+    }
+    *upper_case |= marks & UPPER != 0;
     Ok(bytes)
 }
 
@@ -87,26 +111,23 @@ impl Line {
     }
 
     pub fn text(mut self, text: &str) -> Self {
-        for byte in text.bytes() {
-            self.push(byte);
+        if let Some(slots) = self.bytes.get_mut(self.len..self.len + text.len()) {
+            slots.copy_from_slice(text.as_bytes());
+            self.len += text.len();
         }
         self
     }
 
-    pub fn hex(mut self, bytes: &[u8]) -> Self {
+    pub fn hex<const N: usize>(mut self, bytes: &[u8; N]) -> Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        for byte in bytes {
-            self.push(DIGITS[usize::from(byte >> 4)]);
-            self.push(DIGITS[usize::from(byte & 15)]);
+        if let Some(slots) = self.bytes.get_mut(self.len..self.len + 2 * N) {
+            for (pair, byte) in slots.chunks_exact_mut(2).zip(bytes) {
+                pair[0] = DIGITS[usize::from(byte >> 4)];
+                pair[1] = DIGITS[usize::from(byte & 15)];
+            }
+            self.len += 2 * N;
         }
         self
-    }
-
-    fn push(&mut self, byte: u8) {
-        if let Some(slot) = self.bytes.get_mut(self.len) {
-            *slot = byte;
-            self.len += 1;
-        }
     }
 
     pub fn as_str(&self) -> &str {

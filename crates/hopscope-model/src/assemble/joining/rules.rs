@@ -1,104 +1,22 @@
-//! Which events belong to one message: the rules of joining, in one pass over all evidence.
-//!
-//! Coordinates first, split where their creation contexts disagree; then what has no coordinates: by its
-//! parent, by its creation context as long as that names one message, by its message id. Business keys are
-//! never looked at. About linear: every rule is a look-up, none compares all with all.
+//! The rules of joining, in the order in which they are applied.
 
-use crate::{CopyKind, EventId, Join, MessageEvent, SpanContext, Stage, Value, system};
+use super::facts::{copied_from, is_commit, is_duplicate_publish, names_of, same_destination};
+use super::few::{Few, note};
+use super::{CopiedFrom, CopyMark, Joined, Message, PARENT_STEPS_MAX, Place, Scope};
+use crate::{EventId, Join, MessageEvent, SpanContext, Stage};
 use std::collections::{HashMap, HashSet};
-
-/// Longest chain of parents that is followed to find the message of a span.
-const PARENT_STEPS_MAX: usize = 8;
 
 /// Most messages that one span without link of its own may settle (a batch that is acknowledged as one).
 const SHARED_SETTLE_MESSAGES_MAX: usize = 1_000;
 
-/// All messages in some evidence.
-pub(super) struct Joined<'e> {
-    pub events: &'e [MessageEvent],
-    pub messages: Vec<Message<'e>>,
-    /// The message of each event, where it has exactly one.
-    pub message_of: Vec<Option<usize>>,
-    /// Events by the span that reported them, in order of time.
-    pub by_span: HashMap<SpanContext, Vec<usize>>,
-    /// Messages by creation class.
-    pub by_class: HashMap<SpanContext, Vec<usize>>,
-    /// Messages by place.
-    pub by_place: HashMap<Place<'e>, Vec<usize>>,
-    /// Messages by (system, destination, message id).
-    pub by_id: HashMap<(&'e str, &'e str, &'e str), Vec<usize>>,
-    aliases: HashMap<SpanContext, SpanContext>,
-    /// Create and Send events of a context that names several messages: they belong to each of them.
-    shared: HashMap<Scope<'e>, Vec<usize>>,
-    /// Other events of such a context, which belong to one of them, and nothing says to which.
-    undecided: HashMap<SpanContext, usize>,
-}
+/// Most ids of one message, and most names of its destination (subjects of a stream), that it is found by.
+const NAMES_MAX: usize = 8;
 
-/// One message: what names it, and its events.
-#[derive(Default)]
-pub(super) struct Message<'e> {
-    pub members: Vec<(usize, Join)>,
-    pub system: &'e str,
-    pub cluster: &'e str,
-    pub destination: &'e str,
-    pub lane: &'e str,
-    pub position: Option<i64>,
-    /// The context that made it; aliases (a Create span and its Send) resolved.
-    pub class: Option<SpanContext>,
-    pub ids: Vec<&'e str>,
-    /// What its headers say of the message it was copied from.
-    pub copied_from: Option<CopiedFrom<'e>>,
-    /// Other messages have the same coordinates.
-    pub reused: bool,
-    names: Vec<&'e str>,
-    scopes: Vec<Scope<'e>>,
-    registered: bool,
-}
-
-/// `hopscope.copied_from.*`, as far as it tells one copy from another.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct CopiedFrom<'e> {
-    pub kind: CopyKind,
-    pub destination: &'e str,
-    pub lane: &'e str,
-    pub position: Option<i64>,
-    pub message_id: &'e str,
-    pub group: &'e str,
-}
-
-/// Coordinates, borrowed; the cluster resolved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Place<'e> {
-    pub system: &'e str,
-    pub cluster: &'e str,
-    pub destination: &'e str,
-    pub lane: &'e str,
-    pub position: i64,
-}
-
-/// Where a creation context may name a message: a destination under one of its names, and of one copy.
-type Scope<'e> = (SpanContext, CopyMark, &'e str, &'e str);
-
-/// Number of a [`CopiedFrom`]; two of them have a meaning of their own.
-type CopyMark = usize;
 const ORIGINAL: CopyMark = 0;
 const ANY_COPY: CopyMark = usize::MAX;
 
-/// The only message under a key, or that there are several.
-#[derive(Clone, Copy)]
-struct Few {
-    first: usize,
-    several: bool,
-}
-
-impl Few {
-    fn only(self) -> Option<usize> {
-        (!self.several).then_some(self.first)
-    }
-}
-
 /// Puts every event to its message.
-pub(super) fn join(events: &[MessageEvent]) -> Joined<'_> {
+pub(in crate::assemble) fn join(events: &[MessageEvent]) -> Joined<'_> {
     let mut joining = Joining::new(events);
     let (placed, rest): (Vec<usize>, Vec<usize>) =
         joining.order.clone().into_iter().partition(|&index| joining.place(index).is_some());
@@ -565,116 +483,9 @@ impl<'e> Joining<'e> {
     }
 }
 
-impl Joined<'_> {
-    /// The creation class of a context.
-    pub fn resolve(&self, context: SpanContext) -> SpanContext {
-        let mut context = context;
-        for _ in 0..PARENT_STEPS_MAX {
-            match self.aliases.get(&context) {
-                Some(next) => context = *next,
-                None => break,
-            }
-        }
-        context
-    }
-
-    /// The events of a message in order of time, those it shares with others of its batch included.
-    pub fn members(&self, message: usize) -> Vec<(usize, Join)> {
-        let of = &self.messages[message];
-        let mut members = of.members.clone();
-        let shared = of.scopes.iter().filter_map(|scope| self.shared.get(scope)).flatten();
-        for &index in shared {
-            if !members.iter().any(|(known, _)| *known == index) {
-                members.push((index, Join::Creation));
-            }
-        }
-        members.sort_by_key(|&(index, _)| (self.events[index].start_ns, self.events[index].stage, index));
-        members
-    }
-
-    /// The messages of an event: one, or those of the batch that it sent.
-    pub fn messages_of(&self, index: usize) -> Vec<usize> {
-        let event = &self.events[index];
-        let of_batch = || {
-            let class = self.resolve(event.creation?);
-            let sends = matches!(event.stage, Stage::Create | Stage::Send);
-            self.by_class.get(&class).filter(|_| sends).cloned()
-        };
-        self.message_of[index].map(|message| vec![message]).or_else(of_batch).unwrap_or_default()
-    }
-
-    /// How many events carry the context of this message and of others, and nothing that says which.
-    pub fn undecided(&self, message: usize) -> usize {
-        let of = self.messages[message].class.and_then(|class| self.undecided.get(&class));
-        of.copied().unwrap_or_default()
-    }
-}
-
-/// Most ids of one message, and most names of its destination (subjects of a stream), that it is found by.
-const NAMES_MAX: usize = 8;
-
-/// The names of an event's destination. NATS senders without JetStream know the subject where consumers know
-/// the stream too; elsewhere an address is no other name (a RocketMQ retry has its original's topic in it).
-fn names_of(event: &MessageEvent) -> impl Iterator<Item = &str> {
-    let address =
-        (event.system == system::NATS && !event.address.is_empty()).then_some(event.address.as_str());
-    [event.destination.as_str()].into_iter().chain(address)
-}
-
-fn same_destination(a: &MessageEvent, b: &MessageEvent) -> bool {
-    a.destination.is_empty()
-        || b.destination.is_empty()
-        || (a.system == b.system
-            && (a.destination == b.destination
-                || names_of(a).any(|name| names_of(b).any(|other| name == other))))
-}
-
-/// A cumulative acknowledgement: it has a lane and says where the group stands, not which message it is of.
-pub(super) fn is_commit(event: &MessageEvent) -> bool {
-    event.stage == Stage::Settle
-        && event.creation.is_none()
-        && (event.system == system::KAFKA || event.attribute("hopscope.progress.next").is_some())
-}
-
-/// JetStream answered that it has this message id already: the position is that of the first publish.
-fn is_duplicate_publish(event: &MessageEvent) -> bool {
-    event.stage == Stage::Send
-        && event.system == system::NATS
-        && event.attribute("messaging.nats.duplicate") == Some(&Value::Bool(true))
-}
-
-/// What the headers say of the original.
-pub(super) fn copied_from(event: &MessageEvent) -> Option<CopiedFrom<'_>> {
-    let kind = CopyKind::from_name(text(event, "hopscope.copied_from.kind"))?;
-    Some(CopiedFrom {
-        kind,
-        destination: text(event, "hopscope.copied_from.destination"),
-        lane: text(event, "hopscope.copied_from.lane"),
-        position: match event.attribute("hopscope.copied_from.position") {
-            Some(Value::Int(position)) => Some(*position),
-            _ => None,
-        },
-        message_id: text(event, "hopscope.copied_from.message_id"),
-        group: text(event, "hopscope.copied_from.group"),
-    })
-}
-
-/// The text attribute of that name, or empty.
-pub(super) fn text<'e>(event: &'e MessageEvent, name: &str) -> &'e str {
-    match event.attribute(name) {
-        Some(Value::Text(text)) => text,
-        _ => "",
-    }
-}
-
 /// Messages are registered in turn, and again when they learn a name: what is there twice is near the end.
 fn push_new(messages: &mut Vec<usize>, message: usize) {
     if !messages.iter().rev().take(4 * NAMES_MAX).any(|known| *known == message) {
         messages.push(message);
     }
-}
-
-fn note<K: std::hash::Hash + Eq>(map: &mut HashMap<K, Few>, key: K, message: usize) {
-    let few = map.entry(key).or_insert(Few { first: message, several: false });
-    few.several |= few.first != message;
 }
