@@ -170,6 +170,10 @@ fn standings<'a>(story: &Story<'_, 'a>, evidence: &'a Evidence) -> BTreeMap<&'a 
     let of = &story.joined.messages[story.message];
     let Some(position) = of.position else { return BTreeMap::new() };
     let sent_ns = naming::sent_ns(story.joined, story.message);
+    let made_ns = naming::made_ns(story.joined, story.message);
+    // Nobody passes a message before it is sent: such a floor is of a destination that was made anew since.
+    let of_an_earlier_topic =
+        |next: i64, at_ns: i64| next > position && made_ns.is_some_and(|made_ns| at_ns < made_ns);
     let mut standings: BTreeMap<&'a str, Standing<'a>> = BTreeMap::new();
     let here = evidence.progress.iter().filter(|progress| {
         progress.system == of.system
@@ -183,7 +187,7 @@ fn standings<'a>(story: &Story<'_, 'a>, evidence: &'a Evidence) -> BTreeMap<&'a 
         standing.last_seen_ns = standing.last_seen_ns.max(Some(progress.at_ns));
         let on_lane = progress.lane == of.lane;
         match progress.kind {
-            ProgressKind::Floor { .. } if on_lane => {
+            ProgressKind::Floor { next } if on_lane && !of_an_earlier_topic(next, progress.at_ns) => {
                 if standing.floor.is_none_or(|known| known.at_ns <= progress.at_ns) {
                     standing.floor = Some(progress);
                 }

@@ -85,6 +85,15 @@ pub(super) fn position(joined: &Joined<'_>, message: usize) -> Option<Position> 
 
 /// When it was sent: send start, else origin time, else broker time, else its first event.
 pub(super) fn sent_ns(joined: &Joined<'_>, message: usize) -> i64 {
+    let first = || {
+        let own = joined.messages[message].members.iter();
+        own.map(|(index, _)| joined.events[*index].start_ns).min()
+    };
+    made_ns(joined, message).or_else(first).unwrap_or_default()
+}
+
+/// The same, as far as its sender or its broker told it.
+pub(super) fn made_ns(joined: &Joined<'_>, message: usize) -> Option<i64> {
     let members = joined.members(message);
     let events = || members.iter().map(|(index, _)| &joined.events[*index]);
     let of_stage =
@@ -93,8 +102,6 @@ pub(super) fn sent_ns(joined: &Joined<'_>, message: usize) -> i64 {
         .or_else(|| of_stage(Stage::Create))
         .or_else(|| events().filter_map(|event| event.origin_ns).min())
         .or_else(|| events().filter_map(|event| event.broker_ns).min())
-        .or_else(|| events().map(|event| event.start_ns).min())
-        .unwrap_or_default()
 }
 
 /// When a copy began to exist, for the order of copies: its own times alone, since the send that it shares

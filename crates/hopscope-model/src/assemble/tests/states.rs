@@ -78,6 +78,16 @@ fn the_newest_floor_counts_because_rewinds_exist() {
 }
 
 #[test]
+fn a_floor_from_before_the_message_was_sent_is_of_an_earlier_topic() {
+    let evidence = with([sent()], [floor("analytics", 40, -1_000)]);
+    assert_eq!(states(M, &evidence), ["analytics unknown inferred: there is no evidence"]);
+    let since = with([sent()], [floor("analytics", 40, -1_000), floor("analytics", 2, 30_000)]);
+    assert_eq!(state(M, &since), State::NotConsumedYet);
+    // A floor that had not come so far says the same before and after.
+    assert_eq!(state(M, &with([sent()], [floor("analytics", 12, -1_000)])), State::NotConsumedYet);
+}
+
+#[test]
 fn where_a_broker_has_no_positions_the_state_is_unknown_and_never_guessed() {
     let mut other = floor("fulfilment", 12, 30_000);
     (other.system, other.destination, other.lane) = ("rabbitmq".into(), "payments".into(), String::new());
@@ -178,6 +188,14 @@ fn a_failure_that_was_passed_over_is_skipped() {
         states(M, &evidence),
         ["payment skipped observed: payment stands at 16, past this message at 15"]
     );
+}
+
+#[test]
+fn a_floor_at_the_message_has_not_passed_it() {
+    let at_it = || [floor("payment", 15, 100)];
+    let received = receive(1, 4).made_by(ctx(1, 1)).orders(15).group("payment").ms(9, 1);
+    assert_eq!(state(M, &with([sent(), received], at_it())), State::Fetched);
+    assert_eq!(state(M, &with([sent(), handled().failed("boom")], at_it())), State::FailedWillRetry);
 }
 
 #[test]
