@@ -73,6 +73,11 @@ pub(super) fn copies(joined: &Joined<'_>, message: usize) -> Copies {
             found.edges.push(edge);
         }
     }
+    // Without coordinates and ids both have but their context for a name: a link to it would lead back here.
+    let own = naming::reference(joined, message);
+    for edge in found.edges.iter_mut().filter(|edge| edge.other.as_ref() == Some(&own)) {
+        edge.other = None;
+    }
     found.retries.sort_by_key(|copy| naming::sent_ns_of_copy(joined, copy.message));
     found
 }

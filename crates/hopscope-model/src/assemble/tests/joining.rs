@@ -88,6 +88,7 @@ fn dead_letter_headers_split_a_context() {
     let story = story(&format!("ctx:{}", ctx(1, 1)), &evidence);
     assert_eq!(story.events.len(), 2, "the redriven one is another message");
     assert_eq!(story.copies.len(), 1);
+    assert_eq!(story.copies[0].other, None, "their one context cannot name both");
 }
 
 #[test]
