@@ -11,7 +11,7 @@ pub(crate) enum Direction {
 }
 
 /// A row of one of the sources of a read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct At {
     pub source: u32,
     pub row: u32,
@@ -56,6 +56,21 @@ impl Collect {
             Direction::OldestFirst => self.rank_of_start(start_ns.0),
             Direction::NewestFirst => self.rank_of_start(start_ns.1),
         })
+    }
+
+    /// Of rows that all match, those that could be in the answer by their start alone.
+    pub fn best_of(&self, mut rows: Vec<(i64, u32)>) -> Vec<(i64, u32)> {
+        // Those at the cursor's own start may lie before it, and do not count towards the limit.
+        let at_cursor = |start: i64| self.after.is_some_and(|after| after.0 == start);
+        let mut starts: Vec<i128> =
+            rows.iter().filter(|row| !at_cursor(row.0)).map(|row| self.rank_of_start(row.0)).collect();
+        if starts.len() > self.rows_max {
+            // One more than fits, so that it is known that there is more.
+            let (_, last, _) = starts.select_nth_unstable(self.rows_max);
+            let last = *last;
+            rows.retain(|row| at_cursor(row.0) || self.rank_of_start(row.0) <= last);
+        }
+        rows
     }
 
     fn rank_of_start(&self, start_ns: i64) -> i128 {

@@ -1,28 +1,29 @@
 //! Fingerprints: 64-bit hashes of keys. An index maps them to rows; what the row holds then decides.
 
-use hopscope_model::{EventId, EventRef, Key, SpanContext, SpanId, TraceId};
+use hopscope_model::query::{Comparison, Field, Free, Literal, Term};
+use hopscope_model::{EventId, EventRef, Key, SpanId, TraceId};
 
 /// What kind of key a fingerprint is of. The codes are in files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Kind {
+    /// The trace of the event and that of the creation context.
     Trace = 0,
-    /// The span; for events without one, their identity, so that this kind finds every identity.
+    /// The span of the event and that of the creation context: they are mostly in the same run of rows. For
+    /// events without a span, their identity, so that this kind finds every identity.
     Span = 1,
     Parent = 2,
-    Creation = 3,
-    Position = 4,
-    MessageId = 5,
-    Correlation = 6,
-    Business = 7,
+    Position = 3,
+    MessageId = 4,
+    Correlation = 5,
+    Business = 6,
 }
 
 impl Kind {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 7] = [
         Self::Trace,
         Self::Span,
         Self::Parent,
-        Self::Creation,
         Self::Position,
         Self::MessageId,
         Self::Correlation,
@@ -44,13 +45,6 @@ pub(crate) fn of_span(span: SpanId) -> u64 {
 
 pub(crate) fn of_parent(span: SpanId) -> u64 {
     hash_one(Kind::Parent, &span.0)
-}
-
-pub(crate) fn of_creation(context: SpanContext) -> u64 {
-    let mut bytes = [0; 24];
-    bytes[..16].copy_from_slice(&context.trace.0);
-    bytes[16..].copy_from_slice(&context.span.0);
-    hash_one(Kind::Creation, &bytes)
 }
 
 /// System and cluster are left out: a key may leave them open.
@@ -82,7 +76,7 @@ pub(crate) fn of_key(key: &Key) -> Option<(Kind, u64)> {
         Key::Trace(trace) => (Kind::Trace, of_trace(*trace)),
         Key::Span(span) => (Kind::Span, of_span(*span)),
         Key::Children(parent) => (Kind::Parent, of_parent(*parent)),
-        Key::Creation(context) => (Kind::Creation, of_creation(*context)),
+        Key::Creation(context) => (Kind::Span, of_span(context.span)),
         Key::Position(at) => (Kind::Position, of_position(&at.destination, &at.lane, at.position)),
         Key::MessageId { id, .. } => (Kind::MessageId, of_text(Kind::MessageId, id)),
         Key::Correlation(id) => (Kind::Correlation, of_text(Kind::Correlation, id)),
@@ -101,7 +95,12 @@ pub(crate) fn each_key(event: &EventRef<'_>, id: EventId, mut each: impl FnMut(K
         each(Kind::Parent, of_parent(event.parent()));
     }
     if let Some(creation) = event.creation() {
-        each(Kind::Creation, of_creation(creation));
+        if creation.trace != event.trace() {
+            each(Kind::Trace, of_trace(creation.trace));
+        }
+        if creation.span != event.span() {
+            each(Kind::Span, of_span(creation.span));
+        }
     }
     if let Some(position) = event.position() {
         each(Kind::Position, of_position(event.destination(), event.lane(), position));
@@ -113,5 +112,33 @@ pub(crate) fn each_key(event: &EventRef<'_>, id: EventId, mut each: impl FnMut(K
     }
     for key in event.keys() {
         each(Kind::Business, of_text(Kind::Business, key));
+    }
+}
+
+/// Fingerprints of which an event has at least one, if it satisfies the term; `None` where no index tells.
+/// A word may also be the name of a destination or a service: those are the caller's to rule out.
+pub(crate) fn of_term(term: &Term) -> Option<Vec<(Kind, u64)>> {
+    let texts = |text: &str| {
+        [Kind::MessageId, Kind::Correlation, Kind::Business].map(|kind| (kind, of_text(kind, text))).to_vec()
+    };
+    match term {
+        Term::Free(Free::Trace(trace)) => Some(vec![(Kind::Trace, of_trace(*trace))]),
+        Term::Free(Free::Span(span)) => Some(vec![(Kind::Span, of_span(*span))]),
+        Term::Free(Free::Context(context)) => Some(vec![(Kind::Span, of_span(context.span))]),
+        Term::Free(Free::Position(at)) => {
+            Some(vec![(Kind::Position, of_position(&at.destination, &at.lane, at.position))])
+        }
+        Term::Free(Free::Word(word)) if !word.is_empty() => Some(texts(word)),
+        Term::Field { negated: false, field, comparison: Comparison::Equal, value: Literal::Text(text) }
+            if !text.is_empty() && !text.ends_with('*') =>
+        {
+            let kind = match field {
+                Field::Key => Kind::Business,
+                Field::MessageId => Kind::MessageId,
+                _ => return None,
+            };
+            Some(vec![(kind, of_text(kind, text))])
+        }
+        _ => None,
     }
 }

@@ -1,12 +1,14 @@
 //! [`Folder`]: one tenant's folder, its log, its tables in memory and its segments. No thread and no async in
 //! here: whoever drives it decides when, which is how a simulation can.
 
-use super::dir::{Dir, read_all};
+use super::dir::Dir;
 use super::frame;
-use super::manifest::{self, Gap, Manifest};
+use super::manifest::{Gap, Manifest};
 use super::options::Options;
+use super::recover::{Recovered, recover};
+use super::segment::{Caches, Segment};
 use super::table::Table;
-use super::wal::{self, Log, Record};
+use super::wal::{Log, Record};
 use crate::{Appended, Error, ErrorKind};
 use hopscope_model::{Batch, Tenant};
 use std::io;
@@ -18,15 +20,13 @@ const FROZEN_MAX: usize = 1;
 /// How far the newest table may grow past its limits before appends are refused.
 const OVERGROWN: usize = 2;
 
-/// Most bytes of a log file that replay reads.
-const LOG_BYTES_MAX: u64 = 4 << 30;
-
 /// One tenant's folder, open.
 #[derive(Debug)]
 pub(crate) struct Folder {
     pub(super) dir: Arc<dyn Dir>,
     pub(super) tenant: Tenant,
     pub(super) options: Options,
+    pub(super) caches: Arc<Caches>,
     state: RwLock<Arc<State>>,
     log: Mutex<Log>,
     /// Held while the manifest changes.
@@ -39,6 +39,8 @@ pub(crate) struct State {
     pub active: Arc<Table>,
     /// Tables that wait to be sealed, oldest first.
     pub frozen: Vec<Arc<Table>>,
+    /// Oldest first.
+    pub segments: Vec<Arc<Segment>>,
     /// What is missing.
     pub gaps: Arc<Vec<Gap>>,
 }
@@ -85,19 +87,21 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Folder {
-    /// Opens a tenant's folder, made where it is missing, and replays its logs.
+    /// Opens a tenant's folder, made where it is missing: puts damaged files aside, and replays the logs that
+    /// are not in segments yet.
     pub fn open(dir: Arc<dyn Dir>, tenant: Tenant, options: Options) -> Result<Self, Error> {
-        let path = tenant.name();
-        dir.make_dir(path)
-            .and_then(|()| dir.sync_dir(""))
-            .map_err(io_error("cannot make the tenant's folder"))?;
-        let mut manifest = manifest::read(&*dir, path).unwrap_or_default();
-        let (tables, log) = replay(&*dir, &tenant, &options, &mut manifest)?;
+        let caches = Arc::new(Caches::new(options.metadata_bytes_max));
+        let Recovered { manifest, segments, tables, log } = recover(&*dir, &tenant, &options, &caches)?;
         let mut frozen: Vec<Arc<Table>> = tables.into_iter().map(Arc::new).collect();
-        let active = frozen.pop().unwrap_or_else(|| Arc::new(Table::new(log.number)));
+        // The log to go on with may be new: then every table waits to be sealed.
+        let active = match frozen.pop_if(|table| table.log == log.number) {
+            Some(active) => active,
+            None => Arc::new(Table::new(log.number)),
+        };
         let gaps = Arc::new(manifest.gaps.clone());
-        let state = RwLock::new(Arc::new(State { active, frozen, gaps }));
-        Ok(Self { dir, tenant, options, state, log: Mutex::new(log), manifest: Mutex::new(manifest) })
+        let state = RwLock::new(Arc::new(State { active, frozen, segments, gaps }));
+        let (log, manifest) = (Mutex::new(log), Mutex::new(manifest));
+        Ok(Self { dir, tenant, options, caches, state, log, manifest })
     }
 
     /// What there is now.
@@ -135,6 +139,9 @@ impl Folder {
 
     fn write(&self, log: &mut Log, items: &[Item]) -> Result<(), Error> {
         if self.is_due(log, OVERGROWN) {
+            self.rotate(log);
+        }
+        if self.is_due(log, OVERGROWN) {
             let message = "sealing is behind: the log is full until it catches up";
             return Err(Error::new(ErrorKind::Unavailable, message));
         }
@@ -153,6 +160,21 @@ impl Folder {
     fn is_due(&self, log: &Log, times: usize) -> bool {
         let rows = self.state().active.read().weight();
         rows >= self.options.seal_rows * times || log.len() >= self.options.seal_bytes * times as u64
+    }
+
+    /// Begins a new log and table now, so that all there is can be sealed.
+    pub fn freeze(&self) {
+        self.rotate(&mut locked(&self.log));
+    }
+
+    /// Whether appends are refused until a table has been sealed.
+    pub fn is_overgrown(&self) -> bool {
+        self.has_frozen() && self.is_due(&locked(&self.log), OVERGROWN)
+    }
+
+    /// Whether a table waits to be sealed.
+    pub fn has_frozen(&self) -> bool {
+        !self.state().frozen.is_empty()
     }
 
     /// Begins a new log and table, where there is room for one more to wait.
@@ -174,49 +196,4 @@ impl Folder {
             Err(error) => tracing::warn!(tenant = self.tenant.name(), %error, "no new log"),
         }
     }
-}
-
-/// Reads the logs that are not in segments yet, each into a table of its own; the log to go on with.
-fn replay(
-    dir: &dyn Dir,
-    tenant: &Tenant,
-    _options: &Options,
-    manifest: &mut Manifest,
-) -> Result<(Vec<Table>, Log), Error> {
-    let path = tenant.name();
-    let names = dir.list(path).map_err(io_error("cannot list the tenant's folder"))?;
-    let logs: Vec<u64> = names.iter().filter_map(|name| wal::log_of(name)).collect();
-    let mut tables: Vec<Table> = Vec::new();
-    let mut last: Option<Log> = None;
-    for number in logs.into_iter().filter(|log| *log >= manifest.first_log) {
-        let file_path = format!("{path}/{}", wal::file_name(number));
-        let bytes = read_all(dir, &file_path, LOG_BYTES_MAX).map_err(io_error("cannot read the log"))?;
-        let scan = wal::scan(number, &bytes);
-        let table = Table::new(number);
-        for found in &scan.records {
-            let Ok(batch) = frame::decode(tenant, &bytes[found.start..found.end]) else { continue };
-            let others: Vec<_> = tables.iter().map(|table| table.read()).collect();
-            let others: Vec<_> = others.iter().map(|table| &**table).collect();
-            table.write().insert(batch, &others);
-        }
-        tables.push(table);
-        let resume = || -> io::Result<Log> {
-            if scan.keep < wal::FILE_HEADER_BYTES {
-                return Log::create(dir, path, number);
-            }
-            let file = dir.open(&file_path)?;
-            if scan.keep < bytes.len() as u64 {
-                file.truncate(scan.keep)?;
-            }
-            file.sync_data()?;
-            Ok(Log::resume(number, file, scan.keep))
-        };
-        last = Some(resume().map_err(io_error("cannot go on with the log"))?);
-    }
-    let log = match last {
-        Some(log) => log,
-        None => Log::create(dir, path, manifest.first_log).map_err(io_error("cannot create the log"))?,
-    };
-    dir.sync_dir(path).map_err(io_error("cannot sync the tenant's folder"))?;
-    Ok((tables, log))
 }

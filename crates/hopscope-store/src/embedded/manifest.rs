@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::io;
 
 pub(crate) const FILE: &str = "MANIFEST";
-const NEW_FILE: &str = "MANIFEST.new";
+pub(crate) const NEW_FILE: &str = "MANIFEST.new";
 const MAGIC: &str = "hopscope-manifest 1 crc32c=";
 
 /// Most bytes of a manifest: about 200,000 segments.
@@ -54,6 +54,17 @@ pub(crate) struct Gap {
     pub received_ns: Option<(i64, i64)>,
     /// Events that are missing, where it is known.
     pub events: Option<u64>,
+}
+
+impl Manifest {
+    /// Adds a gap; false where it is there already.
+    pub fn add(&mut self, gap: Gap) -> bool {
+        let new = !self.gaps.contains(&gap);
+        if new {
+            self.gaps.push(gap);
+        }
+        new
+    }
 }
 
 /// Why there is no manifest to read.

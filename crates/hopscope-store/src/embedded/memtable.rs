@@ -72,6 +72,11 @@ impl Memtable {
         self.sealed_already.contains(&row)
     }
 
+    /// Rows that are events of older segments.
+    pub fn sealed_already(&self) -> &HashSet<u32> {
+        &self.sealed_already
+    }
+
     /// The event of that row.
     pub fn event(&self, row: u32) -> EventRef<'_> {
         let batch = self.starts.partition_point(|start| *start <= row) - 1;

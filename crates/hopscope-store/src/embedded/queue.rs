@@ -6,7 +6,11 @@ use hopscope_model::Batch;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::sync::oneshot;
+
+/// How long to wait after a seal that failed.
+const SEAL_RETRY: Duration = Duration::from_secs(1);
 
 /// A tenant's folder with its threads.
 #[derive(Debug)]
@@ -21,6 +25,10 @@ struct Shared {
     queue: Mutex<Queue>,
     /// Something is waiting, or it is over.
     wake: Condvar,
+    /// A table waits to be sealed, or it is over. Goes with the same mutex.
+    wake_sealer: Condvar,
+    /// A try to seal is over. Goes with the same mutex.
+    sealed: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -29,6 +37,8 @@ struct Queue {
     /// Bytes that wait or are being written.
     bytes: usize,
     stopped: bool,
+    /// The last try to seal failed.
+    seal_failed: bool,
 }
 
 #[derive(Debug)]
@@ -44,12 +54,24 @@ fn stopped() -> Error {
 impl Writer {
     /// Starts the thread of a folder.
     pub fn start(folder: Folder) -> Result<Self, Error> {
-        let name = format!("log-{}", folder.tenant.name());
-        let shared = Arc::new(Shared { folder, queue: Mutex::default(), wake: Condvar::new() });
-        let own = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name(name).spawn(move || write_until_stopped(&own));
-        let thread = thread.map_err(super::folder::io_error("cannot start a thread"))?;
-        Ok(Self { shared, threads: Mutex::new(vec![thread]) })
+        let tenant = folder.tenant.name().to_owned();
+        let shared = Arc::new(Shared {
+            folder,
+            queue: Mutex::default(),
+            wake: Condvar::new(),
+            wake_sealer: Condvar::new(),
+            sealed: Condvar::new(),
+        });
+        let spawn = |name: String, run: fn(&Shared)| {
+            let own = Arc::clone(&shared);
+            let thread = std::thread::Builder::new().name(name).spawn(move || run(&own));
+            thread.map_err(super::folder::io_error("cannot start a thread"))
+        };
+        let threads = vec![
+            spawn(format!("log-{tenant}"), write_until_stopped)?,
+            spawn(format!("seal-{tenant}"), seal_until_stopped)?,
+        ];
+        Ok(Self { shared, threads: Mutex::new(threads) })
     }
 
     pub fn folder(&self) -> &Folder {
@@ -85,6 +107,8 @@ impl Writer {
     pub fn stop(&self) {
         locked(&self.shared.queue).stopped = true;
         self.shared.wake.notify_all();
+        self.shared.wake_sealer.notify_all();
+        self.shared.sealed.notify_all();
         for thread in locked(&self.threads).drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the store panicked");
@@ -102,6 +126,7 @@ impl Drop for Writer {
 fn write_until_stopped(shared: &Shared) {
     let group_bytes_max = shared.folder.options.group_bytes_max;
     while let Some(group) = next_group(shared, group_bytes_max) {
+        wait_for_room(shared);
         let bytes: usize = group.iter().map(|waiting| waiting.item.bytes()).sum();
         let (items, answers): (Vec<_>, Vec<_>) =
             group.into_iter().map(|waiting| (waiting.item, waiting.answer)).unzip();
@@ -110,6 +135,43 @@ fn write_until_stopped(shared: &Shared) {
             let _ = answer.send(result);
         }
         locked(&shared.queue).bytes -= bytes;
+        if shared.folder.has_frozen() {
+            shared.wake_sealer.notify_all();
+        }
+    }
+}
+
+/// Seals one table after the other. A failure (a full disk) is tried again when something is appended, or after
+/// a while: until then the log keeps everything.
+fn seal_until_stopped(shared: &Shared) {
+    let mut failed = false;
+    loop {
+        {
+            let mut queue = locked(&shared.queue);
+            while !queue.stopped && (failed || !shared.folder.has_frozen()) {
+                let woken = shared.wake_sealer.wait_timeout(queue, SEAL_RETRY);
+                queue = woken.unwrap_or_else(PoisonError::into_inner).0;
+                failed = false;
+            }
+            if queue.stopped {
+                return;
+            }
+        }
+        if let Err(error) = shared.folder.seal_one() {
+            tracing::error!(tenant = shared.folder.tenant.name(), %error, "could not seal");
+            failed = true;
+        }
+        locked(&shared.queue).seal_failed = failed;
+        shared.sealed.notify_all();
+    }
+}
+
+/// Where sealing is far behind, the log waits for it, and the queue fills up behind the log. Not where sealing
+/// fails: then appends are refused with the reason.
+fn wait_for_room(shared: &Shared) {
+    let mut queue = locked(&shared.queue);
+    while !queue.stopped && !queue.seal_failed && shared.folder.is_overgrown() {
+        queue = shared.sealed.wait(queue).unwrap_or_else(PoisonError::into_inner);
     }
 }
 

@@ -1,20 +1,25 @@
 //! Reads over one tenant's folder: every source proposes rows, the first of them in order are loaded.
 
 use super::collect::{At, Collect, Direction};
-use super::fingerprint::of_key;
-use super::folder::{Folder, State};
+use super::fingerprint::{Kind, of_key, of_term};
+use super::folder::Folder;
+use super::segment::{Damaged, FILTER, Failed, IDENTITY, KEYS, Segment, ranges_of};
 use super::table::Table;
 use crate::matching::{event_matches, select_progress};
 use crate::order::{cursor, event_bytes, place};
-use crate::{Aggregated, Aggregation, Error, ErrorKind, Found, Page, Row};
-use hopscope_model::{Batch, Coverage, Evidence, Key, Limits, MessageEvent, Outcome, Progress, Query};
-use std::cmp::Reverse;
+use crate::{Error, ErrorKind, Found, Page};
+use hopscope_model::query::{Field, Free, Term};
+use hopscope_model::{Batch, Coverage, EventRef, Evidence, Key, Limits, MessageEvent, Progress, Query};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Rows that are loaded at a time: what an answer holds in memory beyond its own limit.
 const LOAD_ROWS: usize = 512;
+
+/// A segment that proposes no more rows than this is read once, with all columns.
+const DIRECT_ROWS: u32 = 64;
 
 /// Tells a read that nobody waits for it any more. Looked at between units of work.
 #[derive(Clone, Debug, Default)]
@@ -33,56 +38,118 @@ impl Cancel {
     }
 }
 
-/// The sources of one read, newest first, and what may be said of their coverage.
-struct Read {
-    tables: Vec<Arc<Table>>,
-    coverage: Coverage,
-    cancel: Cancel,
+/// Where rows are.
+pub(super) enum Source {
+    /// In memory, up to this row: what was appended later is not part of the read.
+    Table(Arc<Table>, u32),
+    Segment(Arc<Segment>),
 }
 
-impl Read {
-    fn begin(folder: &Folder, cancel: &Cancel) -> Self {
-        let state: Arc<State> = folder.state();
-        let tables: Vec<Arc<Table>> =
-            std::iter::once(&state.active).chain(state.frozen.iter().rev()).cloned().collect();
-        let mut coverage = Coverage::default();
-        for table in &tables {
-            let table = table.read();
-            coverage.segments += u64::from(!table.is_empty());
-            widen(&mut coverage.received_ns, table.received_ns());
-        }
+/// One read: its sources, newest first, what it searched, and rows that it has loaded already.
+pub(super) struct Read<'a> {
+    folder: &'a Folder,
+    pub sources: Vec<Source>,
+    pub coverage: Coverage,
+    pub cancel: Cancel,
+    loaded: HashMap<At, MessageEvent>,
+}
+
+impl<'a> Read<'a> {
+    /// What there is to read, with identities settled.
+    pub fn begin(folder: &'a Folder, cancel: &Cancel) -> Result<Self, Error> {
+        // The rows are counted before the segments are: a row that is counted was compared, when it was
+        // appended, with every table that is not among these segments.
+        let before = folder.state();
+        let tables = std::iter::once(&before.active).chain(before.frozen.iter().rev());
+        let tables: Vec<(Arc<Table>, u32)> =
+            tables.map(|table| (Arc::clone(table), table.read().rows() as u32)).collect();
+        let state = folder.state();
+        let mut read = Self {
+            folder,
+            sources: Vec::new(),
+            coverage: Coverage::default(),
+            cancel: cancel.clone(),
+            loaded: HashMap::new(),
+        };
         for gap in state.gaps.iter() {
-            coverage.complete = false;
-            coverage.why_not.push(format!("{}: {}", gap.file, gap.what));
+            read.not_searched(format!("{}: {}", gap.file, gap.what));
         }
-        Self { tables, coverage, cancel: cancel.clone() }
+        for (table, rows) in tables {
+            if state.segments.iter().any(|segment| segment.entry.log == table.log) {
+                continue;
+            }
+            for damaged in folder.settle(&table, rows, &state.segments, cancel)? {
+                read.not_searched(damaged.to_string());
+            }
+            let received_ns = table.read().received_ns();
+            read.coverage.segments += u64::from(received_ns.is_some());
+            widen(&mut read.coverage.received_ns, received_ns);
+            read.sources.push(Source::Table(table, rows));
+        }
+        for segment in state.segments.iter().rev() {
+            read.coverage.segments += 1;
+            widen(&mut read.coverage.received_ns, Some(segment.entry.received_ns));
+            read.sources.push(Source::Segment(Arc::clone(segment)));
+        }
+        Ok(read)
     }
 
-    /// Calls `each` with every batch in memory and a test of which of its rows count.
-    fn each_batch(
+    fn not_searched(&mut self, why: String) {
+        self.coverage.complete = false;
+        if !self.coverage.why_not.contains(&why) {
+            self.coverage.why_not.push(why);
+        }
+    }
+
+    /// Goes on after damage, which is then said; gives everything else back.
+    pub fn or_damage<T>(&mut self, segment: &Segment, result: Result<T, Failed>) -> Result<Option<T>, Error> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(Failed::Stopped(error)) => Err(error),
+            Err(Failed::Damaged(damaged)) => {
+                let damaged: Damaged = self.folder.note(damaged, segment);
+                self.not_searched(damaged.to_string());
+                Ok(None)
+            }
+        }
+    }
+
+    /// Calls `each` with every event of a table that counts, and its row.
+    pub fn each_of_table(
         &self,
         table: &Table,
-        mut each: impl FnMut(u32, &Batch, &dyn Fn(u32) -> bool),
+        until: u32,
+        mut each: impl FnMut(u32, EventRef<'_>),
     ) -> Result<(), Error> {
         // The batches are shared: a long scan does not hold appends up.
-        let batches = table.read().batches().to_vec();
-        let mut row = 0;
+        let (batches, sealed_already) = {
+            let memtable = table.read();
+            (memtable.batches().to_vec(), memtable.sealed_already().clone())
+        };
+        let mut first = 0;
         for batch in batches {
             self.cancel.check()?;
-            each(row, &batch, &|row| !table.read().is_sealed_already(row));
-            row += batch.len() as u32;
+            let events = batch.events().map(|event| (first + event.index() as u32, event));
+            for (row, event) in events.take_while(|(row, _)| *row < until) {
+                if !sealed_already.contains(&row) {
+                    each(row, event);
+                }
+            }
+            first += batch.len() as u32;
         }
         Ok(())
     }
 
     /// The chosen rows in order, as far as the limit of bytes allows; at least one.
-    fn load(&self, rows: &[At], bytes_max: usize) -> Result<Vec<MessageEvent>, Error> {
-        let mut events = Vec::with_capacity(rows.len().min(LOAD_ROWS));
+    fn load(&mut self, rows: &[At], bytes_max: usize) -> Result<Vec<MessageEvent>, Error> {
+        let mut events: Vec<MessageEvent> = Vec::with_capacity(rows.len().min(LOAD_ROWS));
         let mut bytes = 0;
         for part in rows.chunks(LOAD_ROWS) {
             self.cancel.check()?;
+            self.load_part(part)?;
             for at in part {
-                let event = self.tables[at.source as usize].read().event(at.row).to_owned();
+                // Damaged rows are left out; the coverage says so.
+                let Some(event) = self.loaded.remove(at) else { continue };
                 bytes += event_bytes(&event);
                 if !events.is_empty() && bytes > bytes_max {
                     return Ok(events);
@@ -92,6 +159,56 @@ impl Read {
         }
         Ok(events)
     }
+
+    fn load_part(&mut self, part: &[At]) -> Result<(), Error> {
+        let mut missing: HashMap<u32, Vec<u32>> = HashMap::new();
+        for at in part.iter().filter(|at| !self.loaded.contains_key(at)) {
+            missing.entry(at.source).or_default().push(at.row);
+        }
+        for (source, mut rows) in missing {
+            match &self.sources[source as usize] {
+                Source::Table(table, _) => {
+                    let memtable = table.read();
+                    let load = |row: u32| (At { source, row }, memtable.event(row).to_owned());
+                    self.loaded.extend(rows.into_iter().map(load));
+                }
+                Source::Segment(segment) => {
+                    let segment = Arc::clone(segment);
+                    rows.sort_unstable();
+                    self.load_segment(source, &segment, &ranges_of(rows.into_iter()), |_| true)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Loads those rows of a segment that are wanted; gives their numbers back.
+    fn load_segment(
+        &mut self,
+        source: u32,
+        segment: &Segment,
+        ranges: &[Range<u32>],
+        wanted: impl Fn(&EventRef<'_>) -> bool,
+    ) -> Result<Vec<u32>, Error> {
+        let mut found: Vec<(u32, MessageEvent)> = Vec::new();
+        let mut odd = false;
+        let read = segment.read(ranges, None, &self.cancel, |rows| {
+            for event in rows.batch.events().filter(|event| wanted(event)) {
+                match rows.event(event.index()) {
+                    Some(owned) => found.push((rows.numbers[event.index()], owned)),
+                    None => odd = true,
+                }
+            }
+            Ok(())
+        });
+        self.or_damage(segment, read)?;
+        if odd {
+            self.not_searched(format!("segment {}: attributes are none of ours", segment.entry.log));
+        }
+        let numbers = found.iter().map(|(row, _)| *row).collect();
+        self.loaded.extend(found.into_iter().map(|(row, event)| (At { source, row }, event)));
+        Ok(numbers)
+    }
 }
 
 fn widen(range: &mut Option<(i64, i64)>, other: Option<(i64, i64)>) {
@@ -99,10 +216,6 @@ fn widen(range: &mut Option<(i64, i64)>, other: Option<(i64, i64)>) {
         (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
         (one, other) => one.or(other),
     };
-}
-
-fn next_of(events: &[MessageEvent], more: bool) -> Option<String> {
-    events.last().filter(|_| more).map(|event| cursor((event.start_ns, event.id())))
 }
 
 impl Folder {
@@ -115,27 +228,22 @@ impl Folder {
         cancel: &Cancel,
     ) -> Result<Evidence, Error> {
         let after = after.map(place).transpose()?;
-        let read = Read::begin(self, cancel);
+        let mut read = Read::begin(self, cancel)?;
         let mut collect = Collect::new(Direction::OldestFirst, after, limits.events_max);
-        for (source, table) in read.tables.iter().enumerate() {
+        for source in 0..read.sources.len() as u32 {
             cancel.check()?;
-            let table = table.read();
-            let mut rows: Vec<u32> = Vec::new();
-            for key in keys {
-                let Some((_, fingerprint)) = of_key(key) else { continue };
-                let proposed = table.rows_under(fingerprint);
-                rows.extend(proposed.filter(|row| event_matches(key, &table.event(*row))));
-            }
-            rows.sort_unstable();
-            rows.dedup();
-            for row in rows.into_iter().filter(|row| !table.is_sealed_already(*row)) {
-                collect
-                    .offer((table.event(row).start_ns(), table.id(row)), At { source: source as u32, row });
+            match &read.sources[source as usize] {
+                Source::Table(table, until) => under_keys_in_table(source, table, *until, keys, &mut collect),
+                Source::Segment(segment) => {
+                    let segment = Arc::clone(segment);
+                    read.under_keys_in_segment(source, &segment, keys, &mut collect)?;
+                }
             }
         }
         let (rows, more) = collect.finish();
         let events = read.load(&rows, limits.bytes_max)?;
-        let next = next_of(&events, more || events.len() < rows.len());
+        let more = more || events.len() < rows.len();
+        let next = events.last().filter(|_| more).map(|event| cursor((event.start_ns, event.id())));
         let progress = if after.is_none() { read.progress(keys)? } else { Vec::new() };
         Ok(Evidence { events, progress, coverage: read.coverage, next })
     }
@@ -143,89 +251,196 @@ impl Folder {
     /// See [`Store::search`](crate::Store::search).
     pub fn search(&self, query: &Query, page: &Page, cancel: &Cancel) -> Result<Found, Error> {
         let after = page.after.as_deref().map(place).transpose()?;
-        let read = Read::begin(self, cancel);
+        let mut read = Read::begin(self, cancel)?;
         let mut collect = Collect::new(Direction::NewestFirst, after, page.events_max);
-        for (source, table) in read.tables.iter().enumerate() {
-            read.each_batch(table, |first, batch, counts| {
-                for event in batch.events() {
-                    let row = first + event.index() as u32;
-                    if collect.wants_start(event.start_ns())
-                        && query.matches(event, page.now_ns)
-                        && counts(row)
-                    {
-                        collect.offer((event.start_ns(), event.id()), At { source: source as u32, row });
+        // The sources with the newest events first, so that old ones need not be looked at.
+        let mut order: Vec<(i64, u32)> = Vec::new();
+        for (source, of) in read.sources.iter().enumerate() {
+            let last = match of {
+                Source::Table(table, _) => table.read().start_ns().map(|(_, last)| last),
+                Source::Segment(segment) => (segment.entry.rows > 0).then_some(segment.entry.start_ns.1),
+            };
+            order.extend(last.map(|last| (last, source as u32)));
+        }
+        order.sort_unstable_by(|one, other| other.cmp(one));
+        let (since, until_ns) = query.range(page.now_ns);
+        for (last, source) in order {
+            cancel.check()?;
+            if !collect.wants_range((i64::MIN, last)) {
+                break;
+            }
+            match &read.sources[source as usize] {
+                Source::Table(table, until) => read.each_of_table(table, *until, |row, event| {
+                    if collect.wants_start(event.start_ns()) && query.matches(event, page.now_ns) {
+                        collect.offer((event.start_ns(), event.id()), At { source, row });
+                    }
+                })?,
+                Source::Segment(segment) => {
+                    let (first, last) = segment.entry.start_ns;
+                    if first < until_ns && last >= since {
+                        let segment = Arc::clone(segment);
+                        let found =
+                            read.matching_in_segment(source, &segment, query, page.now_ns, &mut collect);
+                        read.or_damage(&segment, found)?;
                     }
                 }
-            })?;
+            }
         }
         let (rows, more) = collect.finish();
         let events = read.load(&rows, usize::MAX)?;
-        let next = next_of(&events, more);
+        let next = events.last().filter(|_| more).map(|event| cursor((event.start_ns, event.id())));
         Ok(Found { events, coverage: read.coverage, next })
     }
+}
 
-    /// See [`Store::aggregate`](crate::Store::aggregate).
-    pub fn aggregate(&self, aggregation: &Aggregation, cancel: &Cancel) -> Result<Aggregated, Error> {
-        let mut read = Read::begin(self, cancel);
-        let mut rows: HashMap<Vec<String>, Row> = HashMap::new();
-        for table in &read.tables {
-            read.each_batch(table, |first, batch, counts| {
-                for event in batch.events() {
-                    if !aggregation.query.matches(event, aggregation.now_ns)
-                        || !counts(first + event.index() as u32)
-                    {
-                        continue;
-                    }
-                    let values: Vec<String> =
-                        aggregation.by.iter().map(|by| by.of(&event).to_owned()).collect();
-                    let failed = u64::from(matches!(event.outcome(), Outcome::Failed { .. }));
-                    let start = event.start_ns();
-                    let row =
-                        Row { values: values.clone(), events: 1, failed, first_ns: start, last_ns: start };
-                    add(&mut rows, row);
+fn under_keys_in_table(source: u32, table: &Table, until: u32, keys: &[Key], collect: &mut Collect) {
+    let memtable = table.read();
+    let mut rows: Vec<u32> = Vec::new();
+    for key in keys {
+        let Some((_, fingerprint)) = of_key(key) else { continue };
+        let proposed = memtable.rows_under(fingerprint).filter(|row| *row < until);
+        rows.extend(proposed.filter(|row| event_matches(key, &memtable.event(*row))));
+    }
+    rows.sort_unstable();
+    rows.dedup();
+    for row in rows.into_iter().filter(|row| !memtable.is_sealed_already(*row)) {
+        collect.offer((memtable.event(row).start_ns(), memtable.id(row)), At { source, row });
+    }
+}
+
+impl Read<'_> {
+    fn under_keys_in_segment(
+        &mut self,
+        source: u32,
+        segment: &Segment,
+        keys: &[Key],
+        collect: &mut Collect,
+    ) -> Result<(), Error> {
+        let proposed = segment.rows_under(keys.iter().filter_map(of_key).collect()).map_err(Failed::Damaged);
+        let Some(ranges) = self.or_damage(segment, proposed)? else { return Ok(()) };
+        let wanted = |event: &EventRef<'_>| keys.iter().any(|key| event_matches(key, event));
+        if ranges.iter().map(|range| range.end - range.start).sum::<u32>() <= DIRECT_ROWS {
+            for row in self.load_segment(source, segment, &ranges, wanted)? {
+                let at = At { source, row };
+                if let Some(event) = self.loaded.get(&at) {
+                    collect.offer((event.start_ns, event.id()), at);
                 }
-            })?;
+            }
+            return Ok(());
         }
-        let mut rows: Vec<Row> = rows.into_values().collect();
-        rows.sort_by(|one, other| {
-            (Reverse(one.events), &one.values).cmp(&(Reverse(other.events), &other.values))
+        let cancel = self.cancel.clone();
+        let read = segment.read(&ranges, Some(&[IDENTITY, KEYS]), &cancel, |rows| {
+            for event in rows.batch.events().filter(|event| wanted(event)) {
+                let row = rows.numbers[event.index()];
+                if collect.wants_start(event.start_ns()) {
+                    collect.offer((event.start_ns(), event.id()), At { source, row });
+                }
+            }
+            Ok(())
         });
-        if rows.len() > aggregation.rows_max {
-            read.coverage.complete = false;
-            read.coverage.why_not.push(crate::contract::rows_left_out(rows.len(), aggregation.rows_max));
-            rows.truncate(aggregation.rows_max);
-        }
-        Ok(Aggregated { rows, coverage: read.coverage })
+        self.or_damage(segment, read)?;
+        Ok(())
     }
-}
 
-fn add(rows: &mut HashMap<Vec<String>, Row>, row: Row) {
-    match rows.get_mut(&row.values) {
-        Some(sum) => {
-            sum.events += row.events;
-            sum.failed += row.failed;
-            sum.first_ns = sum.first_ns.min(row.first_ns);
-            sum.last_ns = sum.last_ns.max(row.last_ns);
-        }
-        None => drop(rows.insert(row.values.clone(), row)),
+    /// Offers the rows of a segment that satisfy a query.
+    fn matching_in_segment(
+        &self,
+        source: u32,
+        segment: &Segment,
+        query: &Query,
+        now_ns: i64,
+        collect: &mut Collect,
+    ) -> Result<(), Failed> {
+        let rows = rows_in_question(segment, query, now_ns, |start| collect.wants_start(start))?;
+        let rows = if is_open(query) { collect.best_of(rows) } else { rows };
+        let ranges = ranges_of(rows.into_iter().map(|(_, row)| row));
+        let columns: &[&[&str]] = if is_open(query) { &[IDENTITY] } else { &[IDENTITY, FILTER] };
+        segment.read(&ranges, Some(columns), &self.cancel, |rows| {
+            for event in rows.batch.events() {
+                if collect.wants_start(event.start_ns()) && query.matches(event, now_ns) {
+                    let at = At { source, row: rows.numbers[event.index()] };
+                    collect.offer((event.start_ns(), event.id()), at);
+                }
+            }
+            Ok(())
+        })
     }
-}
 
-impl Read {
-    fn progress(&self, keys: &[Key]) -> Result<Vec<Progress>, Error> {
+    /// What [`Key::Progress`] asks for.
+    fn progress(&mut self, keys: &[Key]) -> Result<Vec<Progress>, Error> {
         let mut chosen = Vec::new();
         for key in keys {
             let Key::Progress(at) = key else { continue };
             let mut candidates: Vec<Progress> = Vec::new();
-            for table in &self.tables {
+            for source in 0..self.sources.len() {
                 self.cancel.check()?;
-                let batches = table.read().batches().to_vec();
-                let samples = batches.iter().flat_map(|batch| batch.progress_owned());
-                candidates.extend(select_progress(samples, at));
+                match &self.sources[source] {
+                    Source::Table(table, _) => {
+                        let batches = table.read().batches().to_vec();
+                        let samples = batches.iter().flat_map(|batch| batch.progress_owned());
+                        candidates.extend(select_progress(samples, at));
+                    }
+                    Source::Segment(segment) if segment.entry.progress > 0 => {
+                        let segment = Arc::clone(segment);
+                        let select = |batch: &Batch| select_progress(batch.progress_owned(), at);
+                        let selected = segment.with_progress(select).map_err(Failed::Damaged);
+                        candidates.extend(self.or_damage(&segment, selected)?.into_iter().flatten());
+                    }
+                    Source::Segment(_) => {}
+                }
             }
             chosen.extend(select_progress(candidates.into_iter(), at));
         }
         chosen.sort_by_key(|sample| sample.at_ns);
         Ok(chosen)
     }
+}
+
+/// True where a query holds no condition on single events but its range.
+pub(super) fn is_open(query: &Query) -> bool {
+    query.terms.iter().all(|term| matches!(term, Term::Field { field: Field::State, .. }))
+}
+
+/// Starts and numbers of the rows of a segment that may satisfy a query: by its range, and by the key index
+/// where one of its terms is a key.
+pub(super) fn rows_in_question(
+    segment: &Segment,
+    query: &Query,
+    now_ns: i64,
+    wants_start: impl Fn(i64) -> bool,
+) -> Result<Vec<(i64, u32)>, Damaged> {
+    let (since, until) = query.range(now_ns);
+    let mut fewest: Option<Vec<Range<u32>>> = None;
+    for term in &query.terms {
+        let Some(fingerprints) = fingerprints_of(segment, term)? else { continue };
+        let ranges = segment.rows_under(fingerprints)?;
+        let count = |ranges: &[Range<u32>]| ranges.iter().map(|range| range.end - range.start).sum::<u32>();
+        if fewest.as_ref().is_none_or(|fewest| count(&ranges) < count(fewest)) {
+            fewest = Some(ranges);
+        }
+    }
+    if fewest.as_ref().is_some_and(|ranges| ranges.is_empty()) {
+        return Ok(Vec::new());
+    }
+    let everything = 0..segment.entry.rows;
+    let ranges = fewest.unwrap_or_else(|| std::iter::once(everything).collect());
+    let starts = segment.starts()?;
+    let rows = ranges.into_iter().flatten().map(|row| (starts[row as usize], row));
+    Ok(rows.filter(|(start, _)| (since..until).contains(start) && wants_start(*start)).collect())
+}
+
+/// See [`of_term`]; a word that names a destination or a service of the segment is no key.
+fn fingerprints_of(segment: &Segment, term: &Term) -> Result<Option<Vec<(Kind, u64)>>, Damaged> {
+    let Some(fingerprints) = of_term(term) else { return Ok(None) };
+    if let Term::Free(Free::Word(word)) = term {
+        let is_name = segment.with_summary(|rows| {
+            // Destination and service are the third and the sixth dimension.
+            let names = |values: &[String]| [2, 5].iter().any(|place| values.get(*place) == Some(word));
+            rows.is_none_or(|rows| rows.iter().any(|row| names(&row.values)))
+        })?;
+        if is_name {
+            return Ok(None);
+        }
+    }
+    Ok(Some(fingerprints))
 }

@@ -1,0 +1,253 @@
+//! Opening a tenant's folder: what is sound is used, what is not is put aside and named.
+
+use super::dir::{Dir, read_all};
+use super::folder::io_error;
+use super::frame;
+use super::manifest::{self, Gap, Manifest, Unreadable};
+use super::options::Options;
+use super::segment::{self, Caches, Damaged, Segment};
+use super::table::Table;
+use super::wal::{self, Log};
+use crate::Error;
+use hopscope_model::Tenant;
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+
+/// Where damaged files go.
+pub(crate) const QUARANTINE: &str = "quarantine";
+
+/// Most bytes of a log file that replay reads.
+const LOG_BYTES_MAX: u64 = 4 << 30;
+
+/// What a folder turned out to hold.
+pub(crate) struct Recovered {
+    pub manifest: Manifest,
+    pub segments: Vec<Arc<Segment>>,
+    /// Tables of the logs that are not in segments, oldest first.
+    pub tables: Vec<Table>,
+    /// The log to go on with: of the last table, or new.
+    pub log: Log,
+}
+
+struct Recovery<'a> {
+    dir: &'a dyn Dir,
+    tenant: &'a Tenant,
+    manifest: Manifest,
+    /// The manifest on the disk says something else.
+    changed: bool,
+}
+
+pub(crate) fn recover(
+    dir: &dyn Dir,
+    tenant: &Tenant,
+    options: &Options,
+    caches: &Arc<Caches>,
+) -> Result<Recovered, Error> {
+    let path = tenant.name();
+    dir.make_dir(path)
+        .and_then(|()| dir.sync_dir(""))
+        .map_err(io_error("cannot make the tenant's folder"))?;
+    let mut recovery = Recovery { dir, tenant, manifest: Manifest::default(), changed: false };
+    recovery.read_manifest()?;
+    let segments = recovery.open_segments(caches)?;
+    let (tables, log) = recovery.replay(options)?;
+    if recovery.changed {
+        manifest::write(dir, path, &recovery.manifest).map_err(io_error("cannot write the manifest"))?;
+    }
+    recovery.remove_strays()?;
+    let log = match log {
+        Some(log) => log,
+        None => {
+            let last = tables.last().map_or(recovery.manifest.first_log, |table| table.log + 1);
+            Log::create(dir, path, last).map_err(io_error("cannot create the log"))?
+        }
+    };
+    Ok(Recovered { manifest: recovery.manifest, segments, tables, log })
+}
+
+impl Recovery<'_> {
+    fn names(&self) -> Result<Vec<String>, Error> {
+        self.dir.list(self.tenant.name()).map_err(io_error("cannot list the tenant's folder"))
+    }
+
+    fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.tenant.name())
+    }
+
+    fn gap(&mut self, gap: Gap) {
+        tracing::error!(tenant = self.tenant.name(), file = gap.file, events = gap.events, "{}", gap.what);
+        self.changed |= self.manifest.add(gap);
+    }
+
+    fn read_manifest(&mut self) -> Result<(), Error> {
+        let what = match manifest::read(self.dir, self.tenant.name()) {
+            Ok(manifest) => {
+                self.manifest = manifest;
+                return Ok(());
+            }
+            Err(Unreadable::Io(error)) => return Err(io_error("cannot read the manifest")(error)),
+            Err(Unreadable::Missing) => {
+                "the manifest was missing and was made anew from the segments".to_owned()
+            }
+            Err(Unreadable::Damaged(what)) => {
+                format!("the manifest was damaged ({what}) and was made anew from the segments")
+            }
+        };
+        let names = self.names()?;
+        let logs: BTreeSet<u64> = names.iter().filter_map(|name| segment::log_of(name)).collect();
+        let entries = logs.into_iter().filter_map(|log| Segment::entry_of(self.dir, self.tenant, log));
+        self.manifest.segments = entries.collect();
+        let first_log = names.iter().filter_map(|name| wal::log_of(name)).min();
+        let after_sealed = self.manifest.segments.last().map(|entry| entry.log + 1);
+        self.manifest.first_log = after_sealed.or(first_log).unwrap_or(1);
+        // A new tenant gets its manifest before its first log: where there is a log, there was a manifest.
+        let is_new = self.manifest.segments.is_empty() && first_log.is_none();
+        if !is_new {
+            self.put_aside(manifest::FILE)?;
+            self.gap(Gap { file: manifest::FILE.to_owned(), what, received_ns: None, events: None });
+        }
+        manifest::write(self.dir, self.tenant.name(), &self.manifest)
+            .map_err(io_error("cannot write the manifest"))
+    }
+
+    /// Moves a file into quarantine, where it is there.
+    fn put_aside(&self, name: &str) -> Result<(), Error> {
+        put_aside(self.dir, self.tenant, name).map_err(io_error("cannot move a damaged file into quarantine"))
+    }
+
+    fn open_segments(&mut self, caches: &Arc<Caches>) -> Result<Vec<Arc<Segment>>, Error> {
+        let mut segments = Vec::new();
+        for entry in self.manifest.segments.clone() {
+            match Segment::open(self.dir, self.tenant, &entry, caches) {
+                Ok(segment) => segments.push(Arc::new(segment)),
+                Err(Damaged { file, what }) => {
+                    for name in segment::file_names(entry.log) {
+                        self.put_aside(&name)?;
+                    }
+                    self.manifest.segments.retain(|other| other.log != entry.log);
+                    let events = Some(u64::from(entry.rows));
+                    self.gap(Gap { file, what, received_ns: Some(entry.received_ns), events });
+                }
+            }
+        }
+        Ok(segments)
+    }
+
+    /// Reads the logs that are not in segments, each into a table; the log to go on with, where the last one
+    /// can be.
+    fn replay(&mut self, options: &Options) -> Result<(Vec<Table>, Option<Log>), Error> {
+        let first_log = self.manifest.first_log;
+        let logs: Vec<u64> = self
+            .names()?
+            .iter()
+            .filter_map(|name| wal::log_of(name))
+            .filter(|log| *log >= first_log)
+            .collect();
+        let mut expected = first_log;
+        // The very first log may not have come to be; every later one was made before its elder was sealed.
+        if logs.is_empty() && first_log > 1 {
+            self.missing_log(first_log);
+        }
+        let mut tables: Vec<Table> = Vec::new();
+        let mut last = None;
+        for log in logs {
+            (expected..log).for_each(|missing| self.missing_log(missing));
+            expected = log + 1;
+            let (table, resumed) = self.replay_log(log, &tables)?;
+            tables.push(table);
+            last = resumed;
+        }
+        let full = tables.last().is_some_and(|table| table.read().weight() >= options.seal_rows)
+            || last.as_ref().is_some_and(|log: &Log| log.len() >= options.seal_bytes);
+        Ok((tables, last.filter(|_| !full)))
+    }
+
+    fn missing_log(&mut self, log: u64) {
+        let what = "the log is missing".to_owned();
+        self.gap(Gap { file: wal::file_name(log), what, received_ns: None, events: None });
+    }
+
+    fn replay_log(&mut self, number: u64, tables: &[Table]) -> Result<(Table, Option<Log>), Error> {
+        let name = wal::file_name(number);
+        let bytes =
+            read_all(self.dir, &self.path(&name), LOG_BYTES_MAX).map_err(io_error("cannot read a log"))?;
+        let mut scan = wal::scan(number, &bytes);
+        let mut table = Table::new(number);
+        {
+            let others: Vec<_> = tables.iter().map(|table| table.read()).collect();
+            let others: Vec<_> = others.iter().map(|table| &**table).collect();
+            for found in &scan.records {
+                match frame::decode(self.tenant, &bytes[found.start..found.end]) {
+                    Ok(batch) => drop(table.write().insert(batch, &others)),
+                    // The checksum holds and the content does not: a defect, or a newer format.
+                    Err(_) => scan.damage.push(wal::Damage {
+                        from: found.start as u64,
+                        to: found.end as u64,
+                        of: Some((found.rows, found.received_ns)),
+                    }),
+                }
+            }
+        }
+        for damage in &scan.damage {
+            let what = format!("bytes {} to {} cannot be read", damage.from, damage.to);
+            self.gap(Gap {
+                file: name.clone(),
+                what,
+                received_ns: damage.of.map(|(_, received_ns)| (received_ns, received_ns)),
+                events: damage.of.map(|(rows, _)| u64::from(rows)),
+            });
+        }
+        let cut = bytes.len() as u64 - scan.keep;
+        if cut > 0 {
+            tracing::info!(
+                tenant = self.tenant.name(),
+                file = name,
+                bytes = cut,
+                "cut off an unfinished write"
+            );
+        }
+        table.damaged = !scan.damage.is_empty();
+        let resume = || -> io::Result<Option<Log>> {
+            if scan.keep < wal::FILE_HEADER_BYTES {
+                return Log::create(self.dir, self.tenant.name(), number).map(Some);
+            }
+            let file = self.dir.open(&self.path(&name))?;
+            // A damaged file is left as it is, for whoever wants to look into it.
+            if cut > 0 && !table.damaged {
+                file.truncate(scan.keep)?;
+            }
+            // What is shown from now on must be durable: after kill -9 it may not have been.
+            file.sync_data()?;
+            Ok((!table.damaged).then(|| Log::resume(number, file, scan.keep)))
+        };
+        let log = resume().map_err(io_error("cannot go on with the log"))?;
+        self.dir.sync_dir(self.tenant.name()).map_err(io_error("cannot sync the tenant's folder"))?;
+        Ok((table, log))
+    }
+
+    /// Removes what the manifest does not name: unfinished segments, logs that are in segments.
+    fn remove_strays(&self) -> Result<(), Error> {
+        let known: BTreeSet<u64> = self.manifest.segments.iter().map(|entry| entry.log).collect();
+        for name in self.names()? {
+            let sealed = wal::log_of(&name).is_some_and(|log| log < self.manifest.first_log);
+            let unfinished = segment::log_of(&name).is_some_and(|log| !known.contains(&log));
+            if sealed || unfinished || name == manifest::NEW_FILE {
+                self.dir.remove(&self.path(&name)).map_err(io_error("cannot remove a file"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Moves a file of a tenant's folder into quarantine, where it is there.
+pub(crate) fn put_aside(dir: &dyn Dir, tenant: &Tenant, name: &str) -> io::Result<()> {
+    let folder = format!("{}/{QUARANTINE}", tenant.name());
+    dir.make_dir(&folder)?;
+    match dir.rename(&format!("{}/{name}", tenant.name()), &format!("{folder}/{name}")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Err(_) => Ok(()),
+        // Gone from one folder and there in the other, or a later loss of power could undo half of it.
+        Ok(()) => dir.sync_dir(&folder).and_then(|()| dir.sync_dir(tenant.name())),
+    }
+}

@@ -1,0 +1,171 @@
+//! From memory to segments: settling identities, sealing tables, dropping and checking segments.
+
+use super::fingerprint::{Kind, of_identity};
+use super::folder::{Folder, io_error, locked};
+use super::manifest::{self, Gap, Manifest};
+use super::read::Cancel;
+use super::recover::put_aside;
+use super::segment::{self, Damaged, Failed, IDENTITY, Segment, merged};
+use super::table::Table;
+use super::wal;
+use crate::{Error, Retained, Retention};
+use std::sync::Arc;
+
+impl Folder {
+    /// Finds out which rows before `until` a segment has already, so that they never count twice.
+    ///
+    /// Appending compares identities with what is in memory only. The segments are asked later, for many rows
+    /// at once and before any read: in order of fingerprint every block of an index is read once at most,
+    /// where a look-up for every append would cost as much as the append.
+    pub fn settle(
+        &self,
+        table: &Table,
+        until: u32,
+        segments: &[Arc<Segment>],
+        cancel: &Cancel,
+    ) -> Result<Vec<Damaged>, Error> {
+        let unsettled = {
+            let memtable = table.read();
+            let rows = memtable.unsettled();
+            if rows.start >= until {
+                return Ok(Vec::new());
+            }
+            let fingerprint = |row| of_identity(memtable.event(row).span(), memtable.id(row));
+            let mut fingerprints: Vec<u64> = (rows.start..until).map(fingerprint).collect();
+            fingerprints.sort_unstable();
+            fingerprints.dedup();
+            fingerprints
+        };
+        let mut sealed_already = Vec::new();
+        let mut damage = Vec::new();
+        for segment in segments {
+            cancel.check()?;
+            let found = segment.keys().rows_under(Kind::Span, &unsettled).map_err(Failed::Damaged);
+            let read = found.and_then(|ranges| {
+                segment.read(&merged(ranges), Some(&[IDENTITY]), cancel, |rows| {
+                    let memtable = table.read();
+                    let here = rows.batch.events().filter_map(|event| memtable.row_of(event.id()));
+                    sealed_already.extend(here.filter(|row| *row < until));
+                    Ok(())
+                })
+            });
+            match read {
+                Ok(()) => {}
+                Err(Failed::Stopped(error)) => return Err(error),
+                Err(Failed::Damaged(damaged)) => damage.push(self.note(damaged, segment)),
+            }
+        }
+        table.write().settle(until, sealed_already);
+        Ok(damage)
+    }
+
+    /// Seals the oldest table that waits; `false` when none does.
+    pub fn seal_one(&self) -> Result<bool, Error> {
+        let mut manifest = locked(&self.manifest);
+        let state = self.state();
+        let Some(table) = state.frozen.first() else { return Ok(false) };
+        let rows = table.read().rows() as u32;
+        self.settle(table, rows, &state.segments, &Cancel::default())?;
+        let entry = segment::write::write(&*self.dir, &self.tenant, table.log, &table.read());
+        let entry = entry.map_err(io_error("cannot write a segment"))?;
+        let segment = entry.as_ref().map(|entry| {
+            Segment::open(&*self.dir, &self.tenant, entry, &self.caches).map_err(|damaged| {
+                let message = format!("a segment cannot be read after it was written: {damaged}");
+                Error::new(crate::ErrorKind::Internal, message)
+            })
+        });
+        let segment = segment.transpose()?;
+        let mut next = manifest.clone();
+        next.first_log = table.log + 1;
+        next.segments.extend(entry);
+        self.write_manifest(&mut manifest, next)?;
+        self.change_state(|state| {
+            state.frozen.remove(0);
+            state.segments.extend(segment.map(Arc::new));
+        });
+        let name = wal::file_name(table.log);
+        let gone = match table.damaged {
+            true => put_aside(&*self.dir, &self.tenant, &name),
+            false => self.dir.remove(&format!("{}/{name}", self.tenant.name())),
+        };
+        if let Err(error) = gone {
+            // The next start removes it: the manifest says that it is sealed.
+            tracing::warn!(tenant = self.tenant.name(), file = name, %error, "a sealed log is left");
+        }
+        Ok(true)
+    }
+
+    /// Seals everything that was appended before.
+    pub fn seal_all(&self) -> Result<(), Error> {
+        while self.seal_one()? {}
+        self.freeze();
+        while self.seal_one()? {}
+        Ok(())
+    }
+
+    /// Drops the segments of which everything was received before that time. What is in memory stays.
+    pub fn retain(&self, retention: &Retention) -> Result<Retained, Error> {
+        let mut manifest = locked(&self.manifest);
+        let mut next = manifest.clone();
+        let gone = |received_ns: (i64, i64)| received_ns.1 < retention.keep_since_ns;
+        let dropped: Vec<_> = next.segments.extract_if(.., |entry| gone(entry.received_ns)).collect();
+        if dropped.is_empty() && !manifest.gaps.iter().any(|gap| gap.received_ns.is_some_and(gone)) {
+            return Ok(Retained::default());
+        }
+        self.change_state(|state| {
+            let mut gaps = state.gaps.to_vec();
+            gaps.retain(|gap| !gap.received_ns.is_some_and(gone));
+            state.gaps = Arc::new(gaps);
+        });
+        self.write_manifest(&mut manifest, next)?;
+        let is_dropped = |log: u64| dropped.iter().any(|entry| entry.log == log);
+        self.change_state(|state| state.segments.retain(|segment| !is_dropped(segment.entry.log)));
+        for entry in &dropped {
+            self.caches.forget(entry.log);
+            for name in segment::file_names(entry.log) {
+                if let Err(error) = self.dir.remove(&format!("{}/{name}", self.tenant.name())) {
+                    tracing::warn!(tenant = self.tenant.name(), file = name, %error, "a dropped file is left");
+                }
+            }
+        }
+        let dropped_events = dropped.iter().map(|entry| u64::from(entry.rows)).sum();
+        Ok(Retained { dropped_events, freed_bytes: dropped.iter().map(|entry| entry.bytes).sum() })
+    }
+
+    /// Remembers damage that a read came upon, so that every later answer says it.
+    pub(super) fn note(&self, damaged: Damaged, segment: &Segment) -> Damaged {
+        let gap = Gap {
+            file: damaged.file.clone(),
+            what: damaged.what.clone(),
+            received_ns: Some(segment.entry.received_ns),
+            events: None,
+        };
+        if self.state().gaps.contains(&gap) {
+            return damaged;
+        }
+        tracing::error!(tenant = self.tenant.name(), file = damaged.file, "{}", damaged.what);
+        self.change_state(|state| {
+            if !state.gaps.contains(&gap) {
+                let mut gaps = state.gaps.to_vec();
+                gaps.push(gap);
+                state.gaps = Arc::new(gaps);
+            }
+        });
+        // While a table is sealed, the manifest that it writes takes the gap along.
+        if let Ok(mut manifest) = self.manifest.try_lock() {
+            let next = manifest.clone();
+            if let Err(error) = self.write_manifest(&mut manifest, next) {
+                tracing::warn!(tenant = self.tenant.name(), %error, "a gap is not in the manifest yet");
+            }
+        }
+        damaged
+    }
+
+    fn write_manifest(&self, manifest: &mut Manifest, mut next: Manifest) -> Result<(), Error> {
+        next.gaps = self.state().gaps.to_vec();
+        manifest::write(&*self.dir, self.tenant.name(), &next)
+            .map_err(io_error("cannot write the manifest"))?;
+        *manifest = next;
+        Ok(())
+    }
+}

@@ -1,0 +1,324 @@
+//! [`Segment`]: an open segment. Its files stay on the disk; of them only fences and checksums are in memory,
+//! and the Parquet metadata of those that were read lately.
+
+use super::checked::{CheckedFile, Damaged};
+pub(crate) use super::decode::Rows;
+use super::decode::decode;
+use super::keys::KeyIndex;
+use super::{Extra, SummaryRow, file_names, sums};
+use crate::Error;
+use crate::embedded::dir::{Dir, read_all};
+use crate::embedded::fingerprint::Kind;
+use crate::embedded::frame;
+use crate::embedded::manifest::SegmentEntry;
+use crate::embedded::read::Cancel;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use hopscope_model::{Batch, Tenant};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+    RowSelection,
+};
+use parquet::file::metadata::PageIndexPolicy;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Rows that are decoded at a time: one page.
+const BATCH_ROWS: usize = 2_048;
+
+/// Columns that an identity and a place in the order are made of.
+pub(crate) const IDENTITY: &[&str] = &[
+    "start_ns",
+    "trace",
+    "span",
+    "creation_trace",
+    "creation_span",
+    "stage",
+    "system",
+    "cluster",
+    "destination",
+    "lane",
+    "position",
+    "message_id",
+];
+
+/// And those that a key is compared with.
+pub(crate) const KEYS: &[&str] = &["parent", "correlation_id", "keys"];
+
+/// And those that a query or an aggregation looks at.
+pub(crate) const FILTER: &[&str] =
+    &["correlation_id", "keys", "service", "address", "group", "outcome", "duration_ns", "attempt"];
+
+/// Why a read of a segment ended before its end.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    /// Stored bytes are damaged: the rest of the store can still be read.
+    Damaged(Damaged),
+    /// The whole read is over.
+    Stopped(Error),
+}
+
+impl From<Damaged> for Failed {
+    fn from(damaged: Damaged) -> Self {
+        Self::Damaged(damaged)
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Stopped(error)
+    }
+}
+
+/// Metadata of segments that were read lately, within a budget of bytes.
+#[derive(Debug)]
+pub(crate) struct Caches {
+    bytes_max: usize,
+    inner: Mutex<Lru>,
+}
+
+#[derive(Debug, Default)]
+struct Lru {
+    by_log: HashMap<u64, (Arc<Metadata>, u64)>,
+    bytes: usize,
+    clock: u64,
+}
+
+#[derive(Debug)]
+struct Metadata {
+    parquet: ArrowReaderMetadata,
+    summary: Option<Vec<SummaryRow>>,
+    progress: Batch,
+    bytes: usize,
+}
+
+impl Caches {
+    pub fn new(bytes_max: usize) -> Self {
+        Self { bytes_max, inner: Mutex::default() }
+    }
+
+    fn get_or_load(
+        &self,
+        log: u64,
+        load: impl FnOnce() -> Result<Metadata, Damaged>,
+    ) -> Result<Arc<Metadata>, Damaged> {
+        let lock = || self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        {
+            let mut lru = lock();
+            lru.clock += 1;
+            let now = lru.clock;
+            if let Some((metadata, used)) = lru.by_log.get_mut(&log) {
+                *used = now;
+                return Ok(Arc::clone(metadata));
+            }
+        }
+        let metadata = Arc::new(load()?);
+        let mut lru = lock();
+        let now = lru.clock;
+        if lru.by_log.insert(log, (Arc::clone(&metadata), now)).is_none() {
+            lru.bytes += metadata.bytes;
+        }
+        while lru.bytes > self.bytes_max && lru.by_log.len() > 1 {
+            let oldest = lru.by_log.iter().min_by_key(|(_, (_, used))| *used).map(|(log, _)| *log);
+            let Some((gone, _)) = oldest.and_then(|oldest| lru.by_log.remove(&oldest)) else { break };
+            lru.bytes -= gone.bytes;
+        }
+        Ok(metadata)
+    }
+
+    /// Forgets a segment that is no more.
+    pub fn forget(&self, log: u64) {
+        let mut lru = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((gone, _)) = lru.by_log.remove(&log) {
+            lru.bytes -= gone.bytes;
+        }
+    }
+}
+
+/// An open segment.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub entry: SegmentEntry,
+    tenant: Tenant,
+    events: CheckedFile,
+    keys: KeyIndex,
+    extra: CheckedFile,
+    caches: Arc<Caches>,
+}
+
+impl Segment {
+    /// Opens the files of a segment; that they are complete is verified, their blocks are when read.
+    pub fn open(
+        dir: &dyn Dir,
+        tenant: &Tenant,
+        entry: &SegmentEntry,
+        caches: &Arc<Caches>,
+    ) -> Result<Self, Damaged> {
+        let [events, keys, extra, sums_name] = file_names(entry.log);
+        let damaged = |what: String| Damaged { file: sums_name.clone(), what };
+        let folder = tenant.name();
+        let bytes = read_all(dir, &format!("{folder}/{sums_name}"), sums::SUMS_BYTES_MAX);
+        let bytes = bytes.map_err(|error| damaged(format!("cannot read: {error}")))?;
+        if crc32c::crc32c(&bytes) != entry.sums_crc32c {
+            return Err(damaged("checksum does not hold".to_owned()));
+        }
+        let sums = sums::decode(&bytes).map_err(|malformed| damaged(malformed.0.to_owned()))?;
+        let [event_blocks, key_blocks, extra_blocks] = sums.blocks;
+        let [event_len, key_len, extra_len] = sums.head.lens;
+        let events = CheckedFile::open(dir, folder, &events, event_len, event_blocks)?;
+        let key_file = CheckedFile::open(dir, folder, &keys, key_len, key_blocks)?;
+        let extra = CheckedFile::open(dir, folder, &extra, extra_len, extra_blocks)?;
+        let keys = KeyIndex::new(key_file, entry.rows, sums.head.keys);
+        let keys = keys.ok_or_else(|| damaged("does not fit its key index".to_owned()))?;
+        let caches = Arc::clone(caches);
+        Ok(Self { entry: entry.clone(), tenant: tenant.clone(), events, keys, extra, caches })
+    }
+
+    /// What a complete segment's own file of checksums says of it: to rebuild a lost manifest.
+    pub fn entry_of(dir: &dyn Dir, tenant: &Tenant, log: u64) -> Option<SegmentEntry> {
+        let [.., sums_name] = file_names(log);
+        let path = format!("{}/{sums_name}", tenant.name());
+        let bytes = read_all(dir, &path, sums::SUMS_BYTES_MAX).ok()?;
+        let mut entry = sums::decode(&bytes).ok()?.head.entry;
+        entry.bytes += bytes.len() as u64;
+        entry.sums_crc32c = crc32c::crc32c(&bytes);
+        (entry.log == log).then_some(entry)
+    }
+
+    /// The index by key.
+    pub fn keys(&self) -> &KeyIndex {
+        &self.keys
+    }
+
+    /// Every block of every file.
+    pub fn verify(&self) -> Result<(), Damaged> {
+        self.events.verify()?;
+        self.keys.file().verify()?;
+        self.extra.verify()
+    }
+
+    /// The segment's own counts by all dimensions, where it has them.
+    pub fn with_summary<T>(&self, with: impl FnOnce(Option<&[SummaryRow]>) -> T) -> Result<T, Damaged> {
+        let metadata = self.metadata()?;
+        Ok(with(metadata.summary.as_deref()))
+    }
+
+    /// All samples of progress.
+    pub fn with_progress<T>(&self, with: impl FnOnce(&Batch) -> T) -> Result<T, Damaged> {
+        Ok(with(&self.metadata()?.progress))
+    }
+
+    /// Rows that may be under these fingerprints, in order, merged.
+    pub fn rows_under(&self, mut fingerprints: Vec<(Kind, u64)>) -> Result<Vec<Range<u32>>, Damaged> {
+        fingerprints.sort_unstable();
+        let mut ranges = Vec::new();
+        for of_kind in fingerprints.chunk_by(|one, other| one.0 == other.0) {
+            let values: Vec<u64> = of_kind.iter().map(|(_, fingerprint)| *fingerprint).collect();
+            ranges.extend(self.keys.rows_under(of_kind[0].0, &values)?);
+        }
+        Ok(merged(ranges))
+    }
+
+    /// The start of every row.
+    pub fn starts(&self) -> Result<Vec<i64>, Damaged> {
+        let mut starts = Vec::with_capacity(self.entry.rows as usize);
+        for rows in self.reader(Some(&[&["start_ns"]]), None)? {
+            let rows = rows.map_err(|error| self.damaged(&error))?;
+            let column = rows.column(0).as_primitive_opt::<Int64Type>();
+            let column = column.ok_or_else(|| self.damaged(&"a column has another type"))?;
+            starts.extend(column.iter().map(|start| start.unwrap_or(hopscope_model::UNKNOWN)));
+        }
+        if starts.len() == self.entry.rows as usize {
+            Ok(starts)
+        } else {
+            Err(self.damaged(&"has another number of rows than it says"))
+        }
+    }
+
+    /// Reads these rows (in order, not overlapping) page by page; `columns: None` reads all of them.
+    pub fn read(
+        &self,
+        ranges: &[Range<u32>],
+        columns: Option<&[&[&str]]>,
+        cancel: &Cancel,
+        mut each: impl FnMut(Rows) -> Result<(), Error>,
+    ) -> Result<(), Failed> {
+        if ranges.is_empty() {
+            return Ok(());
+        }
+        let mut numbers = ranges.iter().flat_map(|range| range.clone());
+        for rows in self.reader(columns, Some(ranges))? {
+            cancel.check()?;
+            let rows = rows.map_err(|error| self.damaged(&error))?;
+            let numbers: Vec<u32> = numbers.by_ref().take(rows.num_rows()).collect();
+            let rows = decode(&self.tenant, &rows, numbers);
+            each(rows.ok_or_else(|| self.damaged(&"holds a value that is none of ours"))?)?;
+        }
+        match numbers.next() {
+            None => Ok(()),
+            Some(_) => Err(self.damaged(&"has fewer rows than it says").into()),
+        }
+    }
+
+    fn reader(
+        &self,
+        columns: Option<&[&[&str]]>,
+        ranges: Option<&[Range<u32>]>,
+    ) -> Result<ParquetRecordBatchReader, Damaged> {
+        let metadata = self.metadata()?;
+        let mut builder =
+            ParquetRecordBatchReaderBuilder::new_with_metadata(self.events.clone(), metadata.parquet.clone())
+                .with_batch_size(BATCH_ROWS);
+        if let Some(columns) = columns {
+            let names = columns.iter().flat_map(|names| names.iter().copied());
+            let mask = ProjectionMask::columns(builder.parquet_schema(), names);
+            builder = builder.with_projection(mask);
+        }
+        if let Some(ranges) = ranges {
+            let ranges = ranges.iter().map(|range| range.start as usize..range.end as usize);
+            let selection = RowSelection::from_consecutive_ranges(ranges, self.entry.rows as usize);
+            builder = builder.with_row_selection(selection);
+        }
+        builder.build().map_err(|error| self.damaged(&error))
+    }
+
+    fn metadata(&self) -> Result<Arc<Metadata>, Damaged> {
+        self.caches.get_or_load(self.entry.log, || {
+            let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
+            let parquet =
+                ArrowReaderMetadata::load(&self.events, options).map_err(|error| self.damaged(&error))?;
+            let len = self.extra.byte_len() as usize;
+            let extra =
+                Extra::decode(&self.extra.read(0, len)?).map_err(|malformed| self.damaged(&malformed.0))?;
+            let progress = frame::decode(&self.tenant, &extra.progress);
+            let progress = progress.map_err(|malformed| self.damaged(&malformed.0))?;
+            let bytes = parquet.metadata().memory_size() + len + progress.byte_len();
+            Ok(Metadata { parquet, summary: extra.summary, progress, bytes })
+        })
+    }
+
+    fn damaged(&self, what: &dyn std::fmt::Display) -> Damaged {
+        let [events, ..] = file_names(self.entry.log);
+        Damaged { file: events, what: what.to_string() }
+    }
+}
+
+/// Ranges in order, those that touch put together.
+pub(crate) fn merged(mut ranges: Vec<Range<u32>>) -> Vec<Range<u32>> {
+    ranges.sort_unstable_by_key(|range| range.start);
+    let mut merged: Vec<Range<u32>> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match merged.last_mut().filter(|last| last.end >= range.start) {
+            Some(last) => last.end = last.end.max(range.end),
+            None => merged.push(range),
+        }
+    }
+    merged
+}
+
+/// Numbers in order as ranges.
+pub(crate) fn ranges_of(numbers: impl Iterator<Item = u32>) -> Vec<Range<u32>> {
+    merged(numbers.map(|number| number..number + 1).collect())
+}

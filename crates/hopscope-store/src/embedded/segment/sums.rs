@@ -1,0 +1,64 @@
+//! The file of checksums of a segment: what the segment is, the length of each of its files and the CRC32C of
+//! every 64 KiB of them. It is written last of a segment's files and has its own checksum at its end, so that
+//! a segment whose sums are sound is complete.
+
+use super::checked::block_sums;
+use super::keys::Part;
+use crate::embedded::ints::{Malformed, Reader};
+use crate::embedded::manifest::SegmentEntry;
+use serde::{Deserialize, Serialize};
+
+const MAGIC: &[u8; 8] = b"HOPSSUM1";
+
+/// Most bytes of such a file.
+pub(crate) const SUMS_BYTES_MAX: u64 = 64 << 20;
+
+/// What a segment is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Head {
+    pub entry: SegmentEntry,
+    /// Parts of the key index, one a kind.
+    pub keys: Vec<Part>,
+    /// Bytes of the files: Parquet, keys, the rest.
+    pub lens: [u64; 3],
+}
+
+/// Head and the checksums of the blocks of each file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sums {
+    pub head: Head,
+    pub blocks: [Vec<u32>; 3],
+}
+
+pub(crate) fn encode(head: &Head, files: [&[u8]; 3]) -> Vec<u8> {
+    let json = serde_json::to_vec(head).unwrap_or_default();
+    let mut out = MAGIC.to_vec();
+    out.extend_from_slice(&(json.len() as u32).to_le_bytes());
+    out.extend_from_slice(&json);
+    for sum in files.iter().flat_map(|bytes| block_sums(bytes)) {
+        out.extend_from_slice(&sum.to_le_bytes());
+    }
+    out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
+    out
+}
+
+pub(crate) fn decode(bytes: &[u8]) -> Result<Sums, Malformed> {
+    let (body, checksum) = bytes.split_last_chunk::<4>().ok_or(Malformed("ends too early"))?;
+    if crc32c::crc32c(body).to_le_bytes() != *checksum {
+        return Err(Malformed("checksum does not hold"));
+    }
+    let mut reader = Reader::new(body);
+    if reader.array::<8>()? != *MAGIC {
+        return Err(Malformed("is no file of checksums"));
+    }
+    let json = reader.u32()? as usize;
+    let head: Head = serde_json::from_slice(reader.take(json)?).map_err(|_| Malformed("has an odd head"))?;
+    let mut blocks: [Vec<u32>; 3] = Default::default();
+    for (blocks, len) in blocks.iter_mut().zip(head.lens) {
+        let count = len.div_ceil(super::checked::BLOCK_BYTES as u64) as usize;
+        let sums = reader.take(count.checked_mul(4).ok_or(Malformed("is too long"))?)?;
+        *blocks = sums.as_chunks().0.iter().map(|four| u32::from_le_bytes(*four)).collect();
+    }
+    reader.end()?;
+    Ok(Sums { head, blocks })
+}

@@ -1,0 +1,257 @@
+//! Sealing: a memtable becomes the files of a segment. The same table always becomes the same segment.
+
+use super::columns::{Names, Place, record_batch, schema};
+use super::{Extra, SummaryRow, file_names, keys, sums};
+use crate::embedded::dir::{Dir, write_all};
+use crate::embedded::fingerprint::each_key;
+use crate::embedded::frame;
+use crate::embedded::manifest::SegmentEntry;
+use crate::embedded::memtable::Memtable;
+use hopscope_model::{BatchBuilder, ProgressRow, SpanContext, Tenant, Text};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+use std::collections::HashMap;
+use std::io;
+
+/// Rows of one page: what one look-up decompresses of every column.
+const PAGE_ROWS: usize = 2_048;
+
+/// Rows that are arrow arrays at a time.
+const CHUNK_ROWS: usize = 16_384;
+
+/// Most combinations of a summary; a segment with more is scanned instead.
+const SUMMARY_ROWS_MAX: usize = 65_536;
+
+/// Writes the segment of a table, all of it synced, the folder too. What it writes over is an unfinished
+/// earlier try. `None` when the table holds nothing that is not in older segments.
+pub(crate) fn write(
+    dir: &dyn Dir,
+    tenant: &Tenant,
+    log: u64,
+    table: &Memtable,
+) -> io::Result<Option<SegmentEntry>> {
+    let mut names = Names::new(table);
+    let places = sorted(&mut names, table);
+    let progress = progress_of(tenant, table);
+    if places.is_empty() && progress.progress().is_empty() {
+        return Ok(None);
+    }
+    let parquet = parquet_of(&mut names, &places)?;
+    let (keys, parts) = keys_of(&names, &places);
+    let summary = summary_of(&mut names, &places);
+    let extra = Extra { summary, progress: frame::encode(&progress) }.encode();
+    let starts = || places.iter().map(|at| names.event(*at).start_ns());
+    let mut entry = SegmentEntry {
+        log,
+        rows: places.len() as u32,
+        progress: progress.progress().len() as u32,
+        received_ns: table.received_ns().unwrap_or_default(),
+        start_ns: starts().min().zip(starts().max()).unwrap_or_default(),
+        bytes: 0,
+        sums_crc32c: 0,
+    };
+    let files = [parquet, keys, extra];
+    let lens = [0, 1, 2].map(|number: usize| files[number].len() as u64);
+    entry.bytes = lens.iter().sum();
+    let head = sums::Head { entry: entry.clone(), keys: parts, lens };
+    let sums = sums::encode(&head, [&files[0], &files[1], &files[2]]);
+    let [parquet, keys, extra, sums_name] = file_names(log);
+    for (name, bytes) in [parquet, keys, extra].iter().zip(&files) {
+        write_all(dir, &format!("{}/{name}", tenant.name()), bytes)?;
+    }
+    write_all(dir, &format!("{}/{sums_name}", tenant.name()), &sums)?;
+    dir.sync_dir(tenant.name())?;
+    entry.bytes += sums.len() as u64;
+    entry.sums_crc32c = crc32c::crc32c(&sums);
+    Ok(Some(entry))
+}
+
+/// The rows that count, so ordered that those of one message lie together: by system, destination and lane;
+/// then by position, or else by the time that the first event of the same creation began.
+fn sorted(names: &mut Names<'_>, table: &Memtable) -> Vec<Place> {
+    let mut places = Vec::with_capacity(table.rows());
+    let mut row = 0;
+    for (number, batch) in table.batches().iter().enumerate() {
+        for index in 0..batch.len() as u32 {
+            if !table.is_sealed_already(row) {
+                places.push(Place { batch: number as u32, index });
+            }
+            row += 1;
+        }
+    }
+    let lanes = lane_ranks(names, &places);
+    let mut first_of: HashMap<SpanContext, i64> = HashMap::new();
+    for at in &places {
+        let event = names.event(*at);
+        if let (None, Some(creation)) = (event.position(), event.creation()) {
+            let first = first_of.entry(creation).or_insert(i64::MAX);
+            *first = event.start_ns().min(*first);
+        }
+    }
+    let mut keyed: Vec<_> = places
+        .iter()
+        .zip(lanes)
+        .enumerate()
+        .map(|(number, (at, lane))| {
+            let event = names.event(*at);
+            let creation = event.creation().unwrap_or_default();
+            let (positioned, place) = match event.position() {
+                Some(position) => (1u8, position),
+                None => (0, first_of.get(&creation).copied().unwrap_or(event.start_ns())),
+            };
+            ((lane, positioned, place, creation, event.start_ns()), number as u32)
+        })
+        .collect();
+    keyed.sort_unstable();
+    keyed.into_iter().map(|(_, number)| places[number as usize]).collect()
+}
+
+/// For every row the rank of its system, destination and lane.
+fn lane_ranks(names: &mut Names<'_>, places: &[Place]) -> Vec<u32> {
+    let mut numbers: HashMap<[u32; 3], u32> = HashMap::new();
+    let mut lanes: Vec<[u32; 3]> = Vec::new();
+    let of_row: Vec<u32> = places
+        .iter()
+        .map(|at| {
+            let columns = names.event(*at).batch().columns();
+            let index = at.index as usize;
+            let lane = [columns.system[index], columns.destination[index], columns.lane[index]]
+                .map(|text| names.number(at.batch, text));
+            *numbers.entry(lane).or_insert_with(|| {
+                lanes.push(lane);
+                lanes.len() as u32 - 1
+            })
+        })
+        .collect();
+    let mut order: Vec<u32> = (0..lanes.len() as u32).collect();
+    order.sort_by_key(|number| lanes[*number as usize].map(|name| names.name(name)));
+    let mut ranks = vec![0; lanes.len()];
+    for (rank, number) in order.into_iter().enumerate() {
+        ranks[number as usize] = rank as u32;
+    }
+    of_row.into_iter().map(|number| ranks[number as usize]).collect()
+}
+
+fn parquet_of(names: &mut Names<'_>, places: &[Place]) -> io::Result<Vec<u8>> {
+    let schema = schema();
+    let mut writer =
+        ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties())).map_err(io::Error::other)?;
+    for chunk in places.chunks(CHUNK_ROWS) {
+        let rows = record_batch(&schema, names, chunk).map_err(io::Error::other)?;
+        writer.write(&rows).map_err(io::Error::other)?;
+    }
+    writer.into_inner().map_err(io::Error::other)
+}
+
+fn properties() -> WriterProperties {
+    let level = ZstdLevel::try_new(1).unwrap_or_default();
+    let mut properties = WriterProperties::builder()
+        .set_created_by("hopscope".to_owned())
+        .set_compression(Compression::ZSTD(level))
+        .set_data_page_row_count_limit(PAGE_ROWS)
+        .set_write_batch_size(PAGE_ROWS)
+        // A segment is one row group: pages are what is skipped.
+        .set_max_row_group_row_count(Some(keys::ROWS_MAX as usize))
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_column_statistics_enabled(ColumnPath::from("start_ns"), EnabledStatistics::Page);
+    for column in
+        ["start_ns", "duration_ns", "received_ns", "broker_ns", "origin_ns", "position", "body_bytes"]
+    {
+        let column = ColumnPath::from(column);
+        properties = properties
+            .set_column_dictionary_enabled(column.clone(), false)
+            .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
+    }
+    let plain =
+        ["trace", "span", "parent", "creation_trace", "creation_span", "message_id", "correlation_id"];
+    for column in plain.into_iter().chain(["attributes", "links"]) {
+        properties = properties
+            .set_column_dictionary_enabled(ColumnPath::from(column), false)
+            .set_column_statistics_enabled(ColumnPath::from(column), EnabledStatistics::None);
+    }
+    let keys = ColumnPath::from(vec!["keys".to_owned(), "list".to_owned(), "item".to_owned()]);
+    properties
+        .set_column_dictionary_enabled(keys.clone(), false)
+        .set_column_statistics_enabled(keys, EnabledStatistics::None)
+        .build()
+}
+
+fn keys_of(names: &Names<'_>, places: &[Place]) -> (Vec<u8>, Vec<keys::Part>) {
+    let mut writer = keys::Writer::default();
+    for (row, at) in places.iter().enumerate() {
+        let event = names.event(*at);
+        // Only events without a span are found by their identity.
+        let id = if event.span() == hopscope_model::SpanId::ZERO {
+            event.id()
+        } else {
+            hopscope_model::EventId(0)
+        };
+        each_key(&event, id, |kind, fingerprint| writer.add(row as u32, kind, fingerprint));
+    }
+    writer.finish()
+}
+
+fn summary_of(names: &mut Names<'_>, places: &[Place]) -> Option<Vec<SummaryRow>> {
+    let mut counts: HashMap<([u32; 6], u8, u8), SummaryRow> = HashMap::new();
+    for at in places {
+        let event = names.event(*at);
+        let columns = event.batch().columns();
+        let index = at.index as usize;
+        let texts: [Text; 6] = [
+            columns.system[index],
+            columns.cluster[index],
+            columns.destination[index],
+            columns.lane[index],
+            columns.group[index],
+            columns.service[index],
+        ];
+        let numbers = texts.map(|text| names.number(at.batch, text));
+        let start = event.start_ns();
+        let combination = (numbers, event.stage().code(), columns.outcome[index] as u8);
+        let row = counts.entry(combination).or_insert_with(|| SummaryRow {
+            values: numbers
+                .map(|number| names.name(number).to_owned())
+                .into_iter()
+                .chain([event.stage().name().to_owned(), event.outcome_name().to_owned()])
+                .collect(),
+            events: 0,
+            failed: 0,
+            first_ns: start,
+            last_ns: start,
+        });
+        row.events += 1;
+        row.failed += u64::from(matches!(columns.outcome[index], hopscope_model::OutcomeCode::Failed));
+        row.first_ns = row.first_ns.min(start);
+        row.last_ns = row.last_ns.max(start);
+        if counts.len() > SUMMARY_ROWS_MAX {
+            return None;
+        }
+    }
+    let mut rows: Vec<SummaryRow> = counts.into_values().collect();
+    rows.sort_by(|one, other| one.values.cmp(&other.values));
+    Some(rows)
+}
+
+/// All progress of a table as one batch without events.
+fn progress_of(tenant: &Tenant, table: &Memtable) -> hopscope_model::Batch {
+    let (received_ns, _) = table.received_ns().unwrap_or_default();
+    let mut builder = BatchBuilder::new(tenant.clone(), hopscope_model::Source::Otlp, received_ns);
+    for batch in table.batches() {
+        let mut text = |text: Text| builder.intern(batch.texts().get(text));
+        let rows = batch.progress().iter().map(|row| ProgressRow {
+            system: text(row.system),
+            cluster: text(row.cluster),
+            server: text(row.server),
+            destination: text(row.destination),
+            lane: text(row.lane),
+            group: text(row.group),
+            service: text(row.service),
+            ..*row
+        });
+        let rows: Vec<ProgressRow> = rows.collect();
+        rows.into_iter().for_each(|row| builder.push_progress(row));
+    }
+    builder.finish()
+}

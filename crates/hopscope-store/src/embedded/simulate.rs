@@ -1,0 +1,58 @@
+//! [`Driven`]: the embedded store without threads and without async, so that a simulation decides when each
+//! step happens. For tests.
+
+use super::dir::Dir;
+use super::folder::{Folder, Item};
+use super::options::Options;
+use super::read::Cancel;
+use crate::{Appended, CheckReport, Depth, Error, Found, Page};
+use hopscope_model::{Batch, Evidence, Key, Limits, Query, Tenant};
+use std::sync::Arc;
+
+/// One tenant's folder, driven by hand.
+#[derive(Debug)]
+pub struct Driven(Folder);
+
+impl Driven {
+    /// Opens the default tenant's folder: what the store does at its start.
+    pub fn open(dir: Arc<dyn Dir>, options: Options) -> Result<Self, Error> {
+        Folder::open(dir, Tenant::default(), options).map(Self)
+    }
+
+    /// Commits these batches with one sync: what the log's thread does.
+    pub fn commit(&self, batches: Vec<Batch>) -> Vec<Result<Appended, Error>> {
+        let items: Result<Vec<Item>, Error> =
+            batches.into_iter().map(|batch| Item::new(batch, &self.0.options)).collect();
+        match items {
+            Ok(items) => self.0.commit(items),
+            Err(error) => vec![Err(error)],
+        }
+    }
+
+    /// Seals one table where one waits: what the sealing thread does.
+    pub fn seal_one(&self) -> Result<bool, Error> {
+        self.0.seal_one()
+    }
+
+    /// Begins a new log, and leaves the table before it to be sealed.
+    pub fn freeze(&self) {
+        self.0.freeze();
+    }
+
+    /// See [`Store::search`](crate::Store::search).
+    pub fn search(&self, query: &Query, page: &Page) -> Result<Found, Error> {
+        self.0.search(query, page, &Cancel::default())
+    }
+
+    /// See [`Store::events`](crate::Store::events).
+    pub fn events(&self, keys: &[Key], limits: &Limits) -> Result<Evidence, Error> {
+        self.0.events(keys, limits, None, &Cancel::default())
+    }
+
+    /// See [`Store::check`](crate::Store::check).
+    pub fn check(&self, depth: Depth) -> Result<CheckReport, Error> {
+        let mut report = CheckReport::default();
+        self.0.check(depth, &mut report)?;
+        Ok(report)
+    }
+}

@@ -1,0 +1,143 @@
+//! Any bit of any file may flip: the store starts, never answers what was not stored, and says what is missing.
+
+use hopscope_model::{Key, Limits, MessageEvent, Query, Stage};
+use hopscope_store::embedded::Options;
+use hopscope_store::embedded::sim_dir::SimDir;
+use hopscope_store::embedded::simulate::Driven;
+use hopscope_store::kit::{self, NOW_NS, progress_at, random::Random};
+use hopscope_store::{Depth, Page};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Flips that are tried in every file.
+const FLIPS: u64 = 15;
+
+/// Two segments and a log with three batches.
+fn disk() -> (SimDir, BTreeMap<String, MessageEvent>) {
+    let disk = SimDir::new();
+    let store = open(&disk);
+    let mut events = BTreeMap::new();
+    for batch in 0..5u64 {
+        let mut of_batch: Vec<MessageEvent> =
+            (0..20).flat_map(|number| kit::message(1 + batch * 20 + number, "payment")).collect();
+        of_batch.push(kit::event(7, batch, Stage::Work));
+        let mut builder = hopscope_model::BatchBuilder::new(
+            hopscope_model::Tenant::default(),
+            hopscope_model::Source::Otlp,
+            NOW_NS + batch as i64,
+        );
+        of_batch.iter().for_each(|event| builder.push_event(event));
+        let seen = hopscope_model::ProgressKind::Floor { next: batch as i64 };
+        builder.push_progress_owned(&progress_at("payment", "0", batch as i64, seen));
+        store.commit(vec![builder.finish()]).swap_remove(0).expect("stored");
+        for mut event in of_batch {
+            event.received_ns = NOW_NS + batch as i64;
+            events.insert(event.id().to_string(), event);
+        }
+        if batch < 2 {
+            store.freeze();
+            assert!(store.seal_one().expect("sealed"));
+        }
+    }
+    (disk, events)
+}
+
+fn open(disk: &SimDir) -> Driven {
+    Driven::open(Arc::new(disk.clone()), Options::default()).expect("starts")
+}
+
+/// Reads everything in every way, and holds it against what was stored.
+fn inspect(store: &Driven, events: &BTreeMap<String, MessageEvent>, what: &str) -> (usize, bool) {
+    let page = Page { events_max: 10_000, after: None, now_ns: NOW_NS };
+    let found = store.search(&Query::default(), &page).expect("answers");
+    for event in &found.events {
+        assert_eq!(events.get(&event.id().to_string()), Some(event), "{what}: never stored");
+    }
+    let mut complete = found.coverage.complete;
+    let keys = [
+        Key::Trace(kit::event(7, 0, Stage::Work).trace),
+        Key::Business("order-3".into()),
+        Key::Position(kit::at("1", 25)),
+        Key::Progress(kit::at("0", 0)),
+    ];
+    let evidence = store.events(&keys, &Limits::default()).expect("answers");
+    for event in &evidence.events {
+        assert_eq!(events.get(&event.id().to_string()), Some(event), "{what}: never stored");
+    }
+    let wanted = events.values().filter(|event| {
+        event.trace == kit::event(7, 0, Stage::Work).trace
+            || event.keys.contains(&"order-3".to_owned())
+            || (event.position == Some(25) && event.lane == "1")
+    });
+    let all = evidence.events.len() == wanted.count() && evidence.progress.len() == 2;
+    assert!(all || !evidence.coverage.complete, "{what}: something is missing and nothing says so");
+    complete &= evidence.coverage.complete;
+    (found.events.len(), complete)
+}
+
+#[test]
+fn a_sound_disk_answers_everything() {
+    let (disk, events) = disk();
+    assert_eq!(inspect(&open(&disk), &events, "sound"), (events.len(), true));
+    assert_eq!(open(&disk).check(Depth::Full).expect("checks").findings, []);
+}
+
+#[test]
+fn a_flipped_bit_in_any_file_is_found_and_never_served() {
+    let (disk, events) = disk();
+    let mut random = Random(11);
+    for (path, len) in disk.files().into_iter().filter(|(path, _)| path != "LOCK") {
+        let mut noticed = 0;
+        for _ in 0..FLIPS {
+            let bad = disk.copied();
+            let (byte, bit) = (random.below(len as u64) as usize, random.below(8) as u8);
+            bad.flip(&path, byte, bit);
+            let what = format!("{path} byte={byte} bit={bit}");
+            let store = open(&bad);
+            let findings = store.check(Depth::Full).expect("checks").findings;
+            let (found, complete) = inspect(&store, &events, &what);
+            assert!(!findings.is_empty(), "{what}: check did not find it");
+            assert!(found == events.len() || !complete, "{what}: {found} of {} and no word", events.len());
+            noticed += usize::from(!complete);
+            // What is damaged stays known, and what is sound stays readable, over restarts.
+            drop(store);
+            let again = open(&bad);
+            let (found_again, _) = inspect(&again, &events, &what);
+            assert_eq!(found, found_again, "{what}");
+            assert!(!again.check(Depth::Full).expect("checks").findings.is_empty(), "{what}: forgotten");
+        }
+        println!("{path}: {len} bytes, {noticed} of {FLIPS} flips showed in an answer");
+    }
+}
+
+#[test]
+fn damage_in_one_log_record_costs_that_batch_only() {
+    let (disk, events) = disk();
+    let bad = disk.copied();
+    let (log, _) = bad.files().into_iter().find(|(path, _)| path.ends_with(".wal")).expect("a log");
+    bad.flip(&log, 100, 0);
+    let store = open(&bad);
+    let (found, complete) = inspect(&store, &events, "first record");
+    assert_eq!((found, complete), (events.len() - 61, false));
+    let findings = store.check(Depth::Quick).expect("checks").findings;
+    assert_eq!(findings.len(), 1);
+    assert_eq!(findings[0].events, Some(61));
+    assert_eq!(findings[0].received_ns, Some((NOW_NS + 2, NOW_NS + 2)));
+    // The store goes on, and the damaged log is kept for whoever wants to look into it.
+    store.commit(vec![kit::batch(NOW_NS, &[kit::event(8, 8, Stage::Work)])]).swap_remove(0).expect("stored");
+    while store.seal_one().expect("sealed") {}
+    assert!(bad.files().iter().any(|(path, _)| path.contains("quarantine/log-")));
+}
+
+#[test]
+fn a_lost_file_is_said() {
+    let (disk, events) = disk();
+    for (path, _) in disk.files().into_iter().filter(|(path, _)| path != "LOCK") {
+        let bad = disk.copied();
+        hopscope_store::embedded::dir::Dir::remove(&bad, &path).expect("removed");
+        let store = open(&bad);
+        let (found, complete) = inspect(&store, &events, &path);
+        assert!(!complete, "{path}: {found} of {}", events.len());
+        assert!(!store.check(Depth::Quick).expect("checks").findings.is_empty(), "{path}");
+    }
+}

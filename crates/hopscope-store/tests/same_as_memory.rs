@@ -1,0 +1,107 @@
+//! Property: whatever is appended, and sealed or reopened in between, the embedded store answers as the memory
+//! store does.
+
+use hopscope_model::{Key, Limits, Query, Tenant};
+use hopscope_store::embedded::sim_dir::SimDir;
+use hopscope_store::embedded::{Embedded, Options};
+use hopscope_store::kit::{NOW_NS, random, random::Random};
+use hopscope_store::memory::Memory;
+use hopscope_store::{Aggregation, Dimension, Page, Store};
+use proptest::prelude::*;
+use std::sync::Arc;
+
+const DIMENSIONS: [Dimension; 8] = [
+    Dimension::System,
+    Dimension::Cluster,
+    Dimension::Destination,
+    Dimension::Lane,
+    Dimension::Group,
+    Dimension::Service,
+    Dimension::Stage,
+    Dimension::Outcome,
+];
+
+async fn all_events(store: &dyn Store, keys: &[Key], events_max: usize) -> String {
+    let limits = Limits { events_max, ..Limits::default() };
+    let mut told = String::new();
+    let mut after: Option<String> = None;
+    loop {
+        let page = store.events(&Tenant::default(), keys, &limits, after.as_deref()).await.expect("events");
+        assert!(page.coverage.complete, "{:?}", page.coverage);
+        told += &format!("{:#?}\n{:#?}\n", page.events, page.progress);
+        after = page.next;
+        if after.is_none() {
+            return told;
+        }
+    }
+}
+
+async fn all_found(store: &dyn Store, query: &Query, events_max: usize) -> String {
+    let mut told = String::new();
+    let mut page = Page { events_max, after: None, now_ns: NOW_NS };
+    loop {
+        let found = store.search(&Tenant::default(), query, &page).await.expect("search");
+        told += &format!("{:#?}\n", found.events);
+        page.after = found.next;
+        if page.after.is_none() {
+            return told;
+        }
+    }
+}
+
+async fn counts(store: &dyn Store, query: &Query, by: Vec<Dimension>) -> String {
+    let aggregation = Aggregation { by, query: query.clone(), now_ns: NOW_NS, rows_max: 1_000 };
+    format!("{:#?}", store.aggregate(&Tenant::default(), &aggregation).await.expect("aggregate").rows)
+}
+
+async fn check(seed: u64) {
+    let mut random = Random(seed);
+    let memory = Memory::new();
+    let dir = SimDir::new();
+    let options = Options { seal_rows: 1 + random.below(60) as usize, ..Options::default() };
+    let open = || Embedded::open_in(Arc::new(dir.clone()), options.clone()).expect("open");
+    let mut embedded = open();
+    for number in 0..2 + random.below(8) {
+        let batch = random::batch(&mut random, number as i64, 12);
+        let expected = memory.append(batch.clone()).await.expect("append");
+        let appended = embedded.append(batch).await.expect("append");
+        assert!(appended.stored >= expected.stored, "old duplicates may be found later, never lost");
+        match random.below(4) {
+            0 => embedded.seal().await.expect("seal"),
+            1 => {
+                drop(embedded);
+                embedded = open();
+            }
+            _ => {}
+        }
+        if random.chance(3) {
+            compare(&memory, &embedded, &mut random).await;
+        }
+    }
+    compare(&memory, &embedded, &mut random).await;
+}
+
+async fn compare(memory: &Memory, embedded: &Embedded, random: &mut Random) {
+    for _ in 0..4 {
+        let events_max = 1 + random.below(20) as usize;
+        let keys: Vec<Key> = (0..1 + random.below(3)).map(|_| random::key(random)).collect();
+        let (one, other) =
+            (all_events(memory, &keys, events_max).await, all_events(embedded, &keys, events_max).await);
+        assert!(one == other, "{keys:?}\nmemory: {one}\nembedded: {other}");
+        let query = random::query(random);
+        let (one, other) =
+            (all_found(memory, &query, events_max).await, all_found(embedded, &query, events_max).await);
+        assert!(one == other, "{query:?}\nmemory: {one}\nembedded: {other}");
+        let by: Vec<Dimension> = DIMENSIONS.into_iter().filter(|_| random.chance(3)).collect();
+        let (one, other) = (counts(memory, &query, by.clone()).await, counts(embedded, &query, by).await);
+        assert_eq!(one, other, "{query:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+    #[test]
+    fn answers_are_the_same(seed in any::<u64>()) {
+        hopscope_store::kit::run(check(seed));
+    }
+}
