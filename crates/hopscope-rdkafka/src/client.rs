@@ -1,5 +1,6 @@
 //! What producer and consumer know about their client, and how errors are named.
 
+use hopscope_sdk::opentelemetry::KeyValue;
 use hopscope_sdk::{Details, Failure, Server};
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
@@ -88,6 +89,11 @@ pub(crate) fn times_ns(timestamp: Timestamp) -> (Option<i64>, Option<i64>) {
 /// A key that is text. Bytes have no canonical text form, and then the conventions want none.
 pub(crate) fn key_text(key: Option<&[u8]>) -> &str {
     key.and_then(|key| std::str::from_utf8(key).ok()).unwrap_or_default()
+}
+
+/// A record without a payload says that its key is deleted. Written only where it is so.
+pub(crate) fn tombstone(payload: Option<&[u8]>) -> Option<KeyValue> {
+    payload.is_none().then(|| KeyValue::new("messaging.kafka.message.tombstone", true))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! [`TracedConsumer`]: a `StreamConsumer` that says what it was given, and what the group has committed.
 
 use crate::ReadHeaders;
-use crate::client::{Client, failure, key_text, times_ns};
+use crate::client::{Client, failure, key_text, times_ns, tombstone};
 use hopscope_sdk::{Details, Place, Settling, Telemetry, Traced};
 use rdkafka::client::ClientContext;
 use rdkafka::config::FromClientConfigAndContext;
@@ -77,7 +77,9 @@ impl<C: ConsumerContext + 'static> TracedConsumer<C> {
         let message = self.consumer.recv().await?;
         self.client.learn_cluster(|| self.consumer.client().fetch_cluster_id(Duration::ZERO));
         let (broker_time_ns, origin_time_ns) = times_ns(message.timestamp());
+        let tombstone = tombstone(message.payload());
         let details = Details {
+            attributes: tombstone.as_slice(),
             key: key_text(message.key()),
             body_bytes: message.payload().map(|payload| payload.len() as u64),
             broker_time_ns,

@@ -1,7 +1,7 @@
 //! [`TracedProducer`]: a `FutureProducer` whose sends are spans.
 
 use crate::KafkaHeaders;
-use crate::client::{Client, failure, key_text, times_ns};
+use crate::client::{Client, failure, key_text, times_ns, tombstone};
 use hopscope_sdk::{Details, Place, Sending, Telemetry};
 use rdkafka::ClientConfig;
 use rdkafka::client::{ClientContext, DefaultClientContext};
@@ -116,10 +116,14 @@ impl<C: ClientContext + 'static, R: AsyncRuntime> TracedProducer<C, R> {
         P: ToBytes + ?Sized,
     {
         self.learn_cluster();
+        let payload = record.payload.map(ToBytes::to_bytes);
+        let tombstone = tombstone(payload);
         let details = Details {
+            // A configuration may be shared with a consumer; a sender has no group.
             group: "",
+            attributes: tombstone.as_slice(),
             key: key_text(record.key.map(ToBytes::to_bytes)),
-            body_bytes: record.payload.map(|payload| payload.to_bytes().len() as u64),
+            body_bytes: payload.map(|payload| payload.len() as u64),
             ..self.client.details()
         };
         let place = Place::Kafka { topic: record.topic, partition: record.partition, offset: None };

@@ -198,6 +198,7 @@ async fn a_failed_handler_and_what_it_sent() {
           messaging.destination.name = orders
           messaging.destination.partition.id = 0
           messaging.kafka.cluster.id = *
+          messaging.kafka.message.tombstone = true
           messaging.kafka.offset = 1
           messaging.operation.name = send
           messaging.operation.type = send
@@ -373,6 +374,7 @@ async fn foreign_and_broken_headers_are_told_and_nothing_is_lost() {
           messaging.destination.name = orders
           messaging.destination.partition.id = 0
           messaging.kafka.cluster.id = *
+          messaging.kafka.message.tombstone = true
           messaging.kafka.offset = 0
           messaging.operation.name = poll
           messaging.operation.type = receive
