@@ -1,7 +1,8 @@
 //! [`Received`] and [`Work`]: a JetStream message, and a handler at work on it.
 
-use async_nats::Error;
+use async_nats::client::PublishError;
 use async_nats::jetstream::{AckKind, Message};
+use async_nats::{Error, RequestError};
 use hopscope_sdk::opentelemetry::{Context, ContextGuard, KeyValue};
 use hopscope_sdk::{Declared, Delivery, Disposition, Failure, Outcome, Processing, Run, Settling};
 use std::future::Future;
@@ -94,7 +95,7 @@ impl Work {
     /// The client's; it is in the settle span too.
     pub async fn double_ack(self) -> Result<(), Error> {
         let (settling, message) = self.declare(AckKind::Ack, Outcome::Ok);
-        let result = message.double_ack().await;
+        let result = confirmed_ack(&message).await;
         match &result {
             Ok(()) => settling.confirm(),
             Err(error) => settling.fail(failure(error)),
@@ -169,11 +170,22 @@ impl Work {
     }
 }
 
-/// The client's errors here have no kind of their own; those of the system below have.
+/// The client's own double ack takes any answer for a confirmation, also "no responders": that the consumer is gone.
+/// A request tells the two apart.
+async fn confirmed_ack(message: &Message) -> Result<(), Error> {
+    let Some(reply) = message.reply.clone() else { return message.double_ack().await };
+    message.context.client().request(reply, AckKind::Ack.into()).await?;
+    Ok(())
+}
+
+/// The kind of the client's error, where it has one.
 fn failure(error: &Error) -> Failure {
-    let kind = match error.downcast_ref::<std::io::Error>() {
-        Some(error) => format!("{:?}", error.kind()),
-        None => "_OTHER".to_owned(),
+    let kind = if let Some(error) = error.downcast_ref::<RequestError>() {
+        format!("{:?}", error.kind())
+    } else if let Some(error) = error.downcast_ref::<PublishError>() {
+        format!("{:?}", error.kind())
+    } else {
+        "_OTHER".to_owned()
     };
     Failure::new(kind, error)
 }

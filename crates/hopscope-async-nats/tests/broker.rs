@@ -320,6 +320,19 @@ async fn a_message_that_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_settlement_that_reaches_nobody_is_seen() {
+    let bench = Bench::new().await;
+    let mut messages = bench.consumer(AckPolicy::Explicit).await;
+    bench.publish().await;
+    let work = next(&mut messages).await.process();
+    bench.jetstream.inner().delete_stream(&bench.stream).await.expect("deleted");
+    in_time(work.double_ack()).await.expect_err("the consumer is gone");
+    let text = bench.recorder.text(MASKED, &[]);
+    let (_, settle) = text.rsplit_once("\nack ").expect("a settle span");
+    assert!(settle.contains("  error.type = NoResponders\n"), "{settle}");
+}
+
+#[tokio::test]
 async fn a_cumulative_ack_is_progress() {
     let bench = Bench::new().await;
     let mut messages = bench.consumer(AckPolicy::All).await;

@@ -9,6 +9,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::Consumer;
 use rdkafka::message::{Header, Message, OwnedHeaders};
 use rdkafka::producer::FutureRecord;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -267,6 +268,17 @@ async fn a_send_without_waiting_ends_at_its_report_or_unknown() {
             "  hopscope.outcome.reason = dropped"
         ]
     );
+}
+
+#[tokio::test]
+async fn a_commit_that_fails_is_seen() {
+    let bench = Bench::new(&[]).await;
+    let consumer = bench.consumer();
+    let mut offsets = TopicPartitionList::new();
+    offsets.add_partition_offset(&bench.topic, 99, Offset::Offset(5)).expect("a valid offset");
+    in_time(consumer.commit(offsets)).await.expect_err("no such partition");
+    let text = bench.recorder.text(MASKED, &[]);
+    assert!(text.starts_with("commit ") && text.contains("\n  error.type = "), "{text}");
 }
 
 #[tokio::test]

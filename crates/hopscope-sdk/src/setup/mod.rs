@@ -332,6 +332,20 @@ mod tests {
     }
 
     #[test]
+    fn an_open_protocol_follows_the_usual_port() {
+        for (protocol, endpoint, chosen) in [
+            (None, "http://localhost:4317", Protocol::Grpc),
+            (None, "http://localhost:4318", Protocol::Http),
+            (None, "http://localhost:4317/v1/traces", Protocol::Http),
+            (Some(Protocol::Grpc), "http://localhost:4318", Protocol::Grpc),
+            (Some(Protocol::Http), "http://localhost:4317", Protocol::Http),
+        ] {
+            let setup = Setup { protocol, endpoint: endpoint.into(), ..Setup::default() };
+            assert_eq!(setup.protocol(), chosen, "{endpoint}");
+        }
+    }
+
+    #[test]
     fn instance_ids_are_random_uuids() {
         let (one, two) = (random_uuid(), random_uuid());
         assert_ne!(one, two);
