@@ -91,6 +91,9 @@ impl Error {
             (_, Some(std::io::ErrorKind::NotADirectory | std::io::ErrorKind::AlreadyExists)) => {
                 (ErrorKind::Usage, "that is a file: choose a folder with --data")
             }
+            (_, Some(std::io::ErrorKind::NotFound)) => {
+                (ErrorKind::Denied, "a folder cannot be made there: choose another with --data")
+            }
             (hopscope_store::ErrorKind::Unavailable, _) => {
                 (ErrorKind::Taken, "is another hopscope running on this folder? one process a folder")
             }

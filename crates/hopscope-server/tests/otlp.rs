@@ -6,15 +6,9 @@ mod support;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use prost::Message;
-use std::io::Write;
-use support::{Rig, process_span, request, send_span};
-use tonic::codec::CompressionEncoding;
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(bytes).expect("memory");
-    encoder.finish().expect("memory")
-}
+use support::{Rig, gzip, process_span, request, send_span};
+use tonic::codec::CompressionEncoding;
 
 #[tokio::test]
 async fn http_in_protobuf_and_json_plain_and_compressed() {

@@ -1,6 +1,8 @@
 //! What the integration tests share: spans to send, a server to send them to, and its books.
 #![allow(dead_code, clippy::expect_used)] // each test binary uses a part of it
 
+pub mod raw_grpc;
+
 use hopscope_client::Client;
 use hopscope_client::api::Receiver;
 use hopscope_server::{Config, Running, Server};
@@ -28,7 +30,9 @@ impl Rig {
 
     pub fn around(server: Running) -> Self {
         let client = Client::new(&format!("http://{}", server.addresses.http)).expect("a client");
-        Self { server, client, http: reqwest::Client::new() }
+        // A test that waits for an answer that never comes should fail, not hang.
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().expect("a client");
+        Self { server, client, http }
     }
 
     pub fn traces_url(&self) -> String {
@@ -153,4 +157,17 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -
     tokio::time::timeout(Duration::from_secs(10), asked)
         .await
         .unwrap_or_else(|_| panic!("never happened: {what}"));
+}
+
+/// The channel of a gRPC client to the server.
+pub async fn channel(server: &Running) -> tonic::transport::Channel {
+    let address = format!("http://{}", server.addresses.otlp_grpc);
+    let endpoint = tonic::transport::Endpoint::from_shared(address).expect("an address");
+    endpoint.connect().await.expect("a connection")
+}
+
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, bytes).expect("memory");
+    encoder.finish().expect("memory")
 }
