@@ -68,9 +68,10 @@ export const wholeCases = {
       '/', `/find?q=${message.send.traceId}`, `/find?q=${encodeURIComponent(evil)}`,
       `/m/${encodeURIComponent(reference)}?raw=json&event=${trajectory.events.at(-1).id}`, `/t/${message.send.traceId}`,
     ];
-    for (const address of pages) {
-      const page = await world.page(address, { expected: /40\d/ });
+    for (const [address, width] of pages.flatMap((address) => [[address, 1280], [address, 360]])) {
+      const page = await world.page(address, { width, expected: /40\d/ });
       await settled(page);
+      if (address === '/') await page.waitForSelector('#latest tbody tr');
       await fits(page);
       const found = await page.evaluate(() => ({
         stolen: globalThis.stolen ?? null, images: document.querySelectorAll('main img').length,

@@ -24,11 +24,18 @@ export function duration(ns: bigint, say: Speaker): string {
   if (ns < S - MS / 2n) return say.text('duration.ms', { ms: short(Number(ns) / 1e6) });
   if (ns < MINUTE - S / 20n) return say.text('duration.s', { s: short(Number(ns) / 1e9) });
   const seconds = (ns + S / 2n) / S;
-  if (seconds < 3_600n) return say.text('duration.m_s', { m: seconds / 60n, s: seconds % 60n });
+  if (seconds < 3_600n) {
+    const [m, s] = [seconds / 60n, seconds % 60n];
+    return s === 0n ? say.text('duration.m', { m }) : say.text('duration.m_s', { m, s });
+  }
   const minutes = (ns + MINUTE / 2n) / MINUTE;
-  if (minutes < 1_440n) return say.text('duration.h_m', { h: minutes / 60n, m: minutes % 60n });
+  if (minutes < 1_440n) {
+    const [h, m] = [minutes / 60n, minutes % 60n];
+    return m === 0n ? say.text('duration.h', { h }) : say.text('duration.h_m', { h, m });
+  }
   const hours = (ns + HOUR / 2n) / HOUR;
-  return say.text('duration.d_h', { d: hours / 24n, h: hours % 24n });
+  const [d, h] = [hours / 24n, hours % 24n];
+  return h === 0n ? say.text('duration.d', { d }) : say.text('duration.d_h', { d, h });
 }
 
 /** `8 s ago`, in whole units: the exact time stands beside it. */
@@ -43,11 +50,9 @@ export function ago(then: bigint, now: bigint, say: Speaker): string {
 
 /** Whole units only: `8 s`, `5 m`, `3 h`, `12 d`. */
 function coarse(n: bigint, unit: bigint, say: Speaker): string {
-  const zh = say.language === 'zh';
   if (unit === S) return say.text('duration.s', { s: n });
-  if (unit === MINUTE) return zh ? `${n} 分钟` : `${n} m`;
-  if (unit === HOUR) return zh ? `${n} 小时` : `${n} h`;
-  return zh ? `${n} 天` : `${n} d`;
+  if (unit === MINUTE) return say.text('duration.m', { m: n });
+  return unit === HOUR ? say.text('duration.h', { h: n }) : say.text('duration.d', { d: n });
 }
 
 /** `1.2 KB` (thousands, as networks count). */

@@ -15,7 +15,7 @@ export function fact(event: Event, of: Pick<MessageSummary, 'destination' | 'lan
       return failed ? say.text('fact.send.failed', { service, place: where }) : say.text('fact.send', { service, place: where });
     }
     case 'broker': return say.text('fact.broker', { operation });
-    case 'receive': return event.group
+    case 'receive': return event.group && event.group !== event.service
       ? say.text('fact.receive.group', { service, group: event.group })
       : say.text('fact.receive', { service });
     case 'process':

@@ -37,9 +37,15 @@ function nounFor(value: string | number | bigint, forms: string): string {
   return String(value) === '1' ? one : many;
 }
 
-/** The text of pieces. */
+/** The text of pieces, with ordinary blanks. */
 export const plain = (pieces: Piece[]): string =>
-  pieces.map((piece) => (typeof piece === 'string' ? piece : piece.strong)).join('');
+  pieces.map((piece) => (typeof piece === 'string' ? piece : piece.strong)).join('').replaceAll(NBSP, ' ');
+
+/** A blank that no line breaks at. */
+const NBSP = '\u00a0';
+
+/** The text in one piece: a figure stays with its unit. */
+export const unbroken = (text: string): string => text.replaceAll(' ', NBSP);
 
 /** The names in a template at run time; for the test that both languages ask for the same. */
 export const namesIn = (template: string): string[] =>

@@ -2,7 +2,7 @@
 
 import type { GroupStory, MessageSummary, Trajectory } from '../api/types';
 import { duration } from '../format/duration';
-import type { Piece } from './fill';
+import { type Piece, unbroken } from './fill';
 import type { Speaker } from './say';
 
 /** Where a message lies: `orders / 0 / 15`, with the parts that it has. */
@@ -98,7 +98,7 @@ function succeeded(story: GroupStory, group: Piece, say: Speaker): Piece[] {
   if (!last || last.number <= 1) {
     const took = last?.process && BigInt(last.process.ns) >= 0n ? last.process : null;
     return took
-      ? say.pieces('say.succeeded.in', { group, duration: duration(BigInt(took.ns), say) })
+      ? say.pieces('say.succeeded.in', { group, duration: unbroken(duration(BigInt(took.ns), say)) })
       : say.pieces('say.succeeded', { group });
   }
   const values = { group, nth: nth(last.number, say) };
@@ -131,11 +131,11 @@ function totalSentence(story: Trajectory, say: Speaker): Piece[][] {
     .reduce<GroupStory | null>((max, group) => (!max || total(group) > total(max) ? group : max), null);
   if (!slowest) return [];
   const all = total(slowest);
-  const values = { duration: { strong: duration(all, say) } };
+  const values = { duration: { strong: unbroken(duration(all, say)) } };
   const between = betweenAttempts(slowest);
-  if (between * 2n > all) return [say.pieces('say.total.retries', { ...values, between: duration(between, say) })];
+  if (between * 2n > all) return [say.pieces('say.total.retries', { ...values, between: unbroken(duration(between, say)) })];
   const queue = BigInt(slowest.attempts[0]?.queue?.ns ?? '0');
-  if (queue * 2n > all) return [say.pieces('say.total.queue', { ...values, queue: duration(queue, say) })];
+  if (queue * 2n > all) return [say.pieces('say.total.queue', { ...values, queue: unbroken(duration(queue, say)) })];
   return [say.pieces('say.total', values)];
 }
 
