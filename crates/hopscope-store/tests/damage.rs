@@ -35,7 +35,7 @@ fn disk() -> (SimDir, BTreeMap<String, MessageEvent>) {
             events.insert(event.id().to_string(), event);
         }
         if batch < 2 {
-            store.freeze();
+            store.freeze().expect("a new log");
             assert!(store.seal_one().expect("sealed"));
         }
     }

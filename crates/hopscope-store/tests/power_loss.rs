@@ -14,6 +14,9 @@ use std::sync::Arc;
 
 const POWER_LOSSES: u64 = 1_000;
 
+/// Enough to see a defect that shows in most runs.
+const FEW: [u64; 10] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
+
 /// Losses of power in one run, on one disk.
 const LOSSES_PER_RUN: u64 = 10;
 
@@ -63,8 +66,8 @@ fn live(store: &Driven, random: &mut Random, next: &mut u64, acknowledged: &mut 
         if all_failed {
             return;
         }
-        if random.chance(6) {
-            store.freeze();
+        if random.chance(6) && store.freeze().is_err() {
+            return;
         }
         if random.chance(3) && store.seal_one().is_err() {
             return;
@@ -123,8 +126,7 @@ fn seeds() -> Vec<u64> {
 }
 
 /// Plays all seeds on two threads, for there are at least two cores everywhere.
-fn failures(prepare: Prepare) -> Vec<(u64, String)> {
-    let seeds = seeds();
+fn failures(seeds: &[u64], prepare: Prepare) -> Vec<(u64, String)> {
     let halves = seeds.chunks(seeds.len().div_ceil(2));
     std::thread::scope(|scope| {
         let play_all = |seeds: &[u64]| -> Vec<(u64, String)> {
@@ -139,17 +141,17 @@ fn failures(prepare: Prepare) -> Vec<(u64, String)> {
 fn a_thousand_power_losses_lose_nothing_that_was_acknowledged() {
     let seeds = seeds();
     println!("seeds {:?} to {:?}, {LOSSES_PER_RUN} losses of power each", seeds.first(), seeds.last());
-    assert_eq!(failures(|_| {}), []);
+    assert_eq!(failures(&seeds, |_| {}), []);
 }
 
 #[test]
 fn without_the_sync_of_the_log_it_would_show() {
-    assert!(failures(SimDir::ignore_sync_data).len() > seeds().len() / 2);
+    assert!(failures(&FEW, SimDir::ignore_sync_data).len() > FEW.len() / 2);
 }
 
 #[test]
 fn without_the_sync_of_the_folder_it_would_show() {
-    assert!(failures(SimDir::ignore_sync_dir).len() > seeds().len() / 2);
+    assert!(failures(&FEW, SimDir::ignore_sync_dir).len() > FEW.len() / 2);
 }
 
 #[test]

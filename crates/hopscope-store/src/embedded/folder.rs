@@ -131,15 +131,18 @@ impl Folder {
         let insert = |item: Item| Ok(state.active.write().insert(item.batch, &others));
         let answers = items.into_iter().map(insert).collect();
         drop(frozen);
-        if self.is_due(&log, 1) {
-            self.rotate(&mut log);
+        if self.is_due(&log, 1)
+            && let Err(error) = self.rotate(&mut log)
+        {
+            // The old log goes on; it is tried again with the next commit.
+            tracing::warn!(tenant = self.tenant.name(), %error, "no new log");
         }
         answers
     }
 
     fn write(&self, log: &mut Log, items: &[Item]) -> Result<(), Error> {
         if self.is_due(log, OVERGROWN) {
-            self.rotate(log);
+            self.rotate(log)?;
         }
         if self.is_due(log, OVERGROWN) {
             let message = "sealing is behind: the log is full until it catches up";
@@ -163,8 +166,8 @@ impl Folder {
     }
 
     /// Begins a new log and table now, so that all there is can be sealed.
-    pub fn freeze(&self) {
-        self.rotate(&mut locked(&self.log));
+    pub fn freeze(&self) -> Result<(), Error> {
+        self.rotate(&mut locked(&self.log))
     }
 
     /// Whether appends are refused until a table has been sealed.
@@ -178,22 +181,19 @@ impl Folder {
     }
 
     /// Begins a new log and table, where there is room for one more to wait.
-    fn rotate(&self, log: &mut Log) {
+    fn rotate(&self, log: &mut Log) -> Result<(), Error> {
         let state = self.state();
         if state.frozen.len() >= FROZEN_MAX || state.active.read().is_empty() {
-            return;
+            return Ok(());
         }
-        match Log::create(&*self.dir, self.tenant.name(), log.number + 1) {
-            Ok(next) => {
-                let active = Arc::new(Table::new(next.number));
-                *log = next;
-                self.change_state(|state| {
-                    let frozen = std::mem::replace(&mut state.active, active);
-                    state.frozen.push(frozen);
-                });
-            }
-            // The old log goes on; it is tried again with the next commit.
-            Err(error) => tracing::warn!(tenant = self.tenant.name(), %error, "no new log"),
-        }
+        let next = Log::create(&*self.dir, self.tenant.name(), log.number + 1);
+        let next = next.map_err(io_error("cannot begin a new log"))?;
+        let active = Arc::new(Table::new(next.number));
+        *log = next;
+        self.change_state(|state| {
+            let frozen = std::mem::replace(&mut state.active, active);
+            state.frozen.push(frozen);
+        });
+        Ok(())
     }
 }

@@ -97,10 +97,15 @@ impl Folder {
 
     /// Seals everything that was appended before.
     pub fn seal_all(&self) -> Result<(), Error> {
-        while self.seal_one()? {}
-        self.freeze();
-        while self.seal_one()? {}
-        Ok(())
+        let last = self.state().active.log;
+        loop {
+            while self.seal_one()? {}
+            let state = self.state();
+            if state.active.log > last || state.active.read().is_empty() {
+                return Ok(());
+            }
+            self.freeze()?;
+        }
     }
 
     /// Drops the segments of which everything was received before that time. What is in memory stays.

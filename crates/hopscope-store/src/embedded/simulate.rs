@@ -35,8 +35,8 @@ impl Driven {
     }
 
     /// Begins a new log, and leaves the table before it to be sealed.
-    pub fn freeze(&self) {
-        self.0.freeze();
+    pub fn freeze(&self) -> Result<(), Error> {
+        self.0.freeze()
     }
 
     /// See [`Store::search`](crate::Store::search).

@@ -1,0 +1,187 @@
+//! What storing costs, and how long it takes to find one message among millions, on workload W1.
+//!
+//! - `append`: CPU of the whole process from decoded batches to durable and readable, sealing included; what
+//!   generating and decoding took on its own thread is taken off.
+//! - `lookup`: one key, no time range, warm, everything sealed but the rest that is in memory.
+//!
+//! `cargo bench -p hopscope-store -- --records 5000000 [--folder DIR]`. Figures go to standard output, one JSON
+//! object a line.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "figures are this program's output")]
+
+use hopscope_model::{Batch, Key, Limits, Position, Tenant};
+use hopscope_store::embedded::{Embedded, Options};
+use hopscope_store::kit::random::Random;
+use hopscope_store::{Aggregation, Depth, Dimension, Page, Store};
+use hopscope_wire::workload::Workload;
+use hopscope_wire::{DecodeLimits, otlp};
+use rustix::time::{ClockId, clock_gettime};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Spans of one batch.
+const BATCH_SPANS: usize = 1_000;
+
+/// Appends under way at a time.
+const IN_FLIGHT: usize = 16;
+
+/// Look-ups of every kind.
+const LOOKUPS: usize = 1_000;
+
+const APPEND_NS_MAX: f64 = 4_000.0;
+const LOOKUP_P99_MS_MAX: f64 = 25.0;
+
+fn main() {
+    let records = argument("--records").and_then(|records| records.parse().ok()).unwrap_or(5_000_000);
+    let temporary = tempfile::tempdir().expect("a folder");
+    let folder = argument("--folder").unwrap_or_else(|| temporary.path().display().to_string());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(run(records, Path::new(&folder)));
+}
+
+fn argument(name: &str) -> Option<String> {
+    std::env::args().skip_while(|argument| argument != name).nth(1)
+}
+
+async fn run(records: usize, folder: &Path) {
+    let store = Arc::new(Embedded::open(folder, Options::default()).expect("open"));
+    let keys = fill(&store, records).await;
+    figure("store_rss_after_fill", rss_mb(), "MB", None);
+    let begin = Instant::now();
+    store.seal().await.expect("sealed");
+    eprintln!("rest sealed in {:.1} s", begin.elapsed().as_secs_f64());
+    let report = store.check(Depth::Full).await.expect("checked");
+    assert_eq!(report.findings, [], "sound");
+    figure("store_bytes_per_record", folder_bytes(folder) as f64 / report.events as f64, "B", None);
+    drop(store);
+    let begin = Instant::now();
+    let store = Embedded::open(folder, Options::default()).expect("open");
+    figure("store_open", begin.elapsed().as_secs_f64() * 1e3, "ms", None);
+    for (name, keys) in keys {
+        lookups(&store, name, &keys).await;
+    }
+    let page = Page { events_max: 50, after: None, now_ns: i64::MAX };
+    let query = QUERY;
+    timed("store_search_newest_50", || store.search(&TENANT, &query, &page)).await;
+    let by = vec![Dimension::Destination, Dimension::Stage];
+    let aggregation = Aggregation { by, query: QUERY, now_ns: i64::MAX, rows_max: 1_000 };
+    timed("store_count_everything", || store.aggregate(&TENANT, &aggregation)).await;
+    figure("store_rss_after_lookups", rss_mb(), "MB", None);
+}
+
+static TENANT: std::sync::LazyLock<Tenant> = std::sync::LazyLock::new(Tenant::default);
+const QUERY: hopscope_model::Query = hopscope_model::Query { terms: Vec::new(), since: None, until: None };
+
+async fn timed<T, F: Future<Output = T>>(name: &str, mut work: impl FnMut() -> F) {
+    work().await;
+    let begin = Instant::now();
+    work().await;
+    figure(name, begin.elapsed().as_secs_f64() * 1e3, "ms", None);
+}
+
+/// Appends; gives back keys of every kind to look up.
+async fn fill(store: &Arc<Embedded>, records: usize) -> Vec<(&'static str, Vec<Key>)> {
+    let mut workload = Workload::new(1);
+    let mut random = Random(1);
+    let mut keys: [Vec<Key>; 4] = Default::default();
+    let mut under_way = std::collections::VecDeque::new();
+    let (mut own_cpu, mut appended, mut number) = (0.0, 0, 0);
+    let (begin, begin_cpu) = (Instant::now(), cpu(ClockId::ProcessCPUTime));
+    while appended < records {
+        let begin_own = cpu(ClockId::ThreadCPUTime);
+        let request = workload.request(BATCH_SPANS);
+        number += 1;
+        let decoded =
+            otlp::decode_protobuf(&request, &TENANT, number, &DecodeLimits::default()).expect("valid");
+        let batch = decoded.batch;
+        if random.below(records as u64 / BATCH_SPANS as u64 + 1) < LOOKUPS as u64 {
+            remember(&batch, &mut random, &mut keys);
+        }
+        own_cpu += cpu(ClockId::ThreadCPUTime) - begin_own;
+        appended += batch.len();
+        let store = Arc::clone(store);
+        under_way.push_back(tokio::spawn(async move { store.append(batch).await }));
+        if under_way.len() >= IN_FLIGHT {
+            let append = under_way.pop_front().expect("some are under way");
+            append.await.expect("no panic").expect("stored");
+        }
+    }
+    for append in under_way {
+        append.await.expect("no panic").expect("stored");
+    }
+    let store_cpu = cpu(ClockId::ProcessCPUTime) - begin_cpu - own_cpu;
+    let seconds = begin.elapsed().as_secs_f64();
+    eprintln!(
+        "workload W1: records={appended} wall={seconds:.1} s store CPU={store_cpu:.1} s own CPU={own_cpu:.1} s"
+    );
+    let ns = store_cpu * 1e9 / appended as f64;
+    figure("store_append_cpu", ns, "ns/event", Some(APPEND_NS_MAX));
+    figure("store_append_per_cpu_second", 1e9 / ns, "events/s", None);
+    let [creation, position, business, trace] = keys;
+    vec![("creation", creation), ("position", position), ("business", business), ("trace", trace)]
+}
+
+fn remember(batch: &Batch, random: &mut Random, keys: &mut [Vec<Key>; 4]) {
+    let event = batch.event(random.below(batch.len() as u64) as usize);
+    let [creation, position, business, trace] = keys;
+    creation.extend(event.creation().map(Key::Creation));
+    position.extend(event.position().map(|position| {
+        Key::Position(Position {
+            system: event.system().to_owned(),
+            cluster: String::new(),
+            destination: event.destination().to_owned(),
+            lane: event.lane().to_owned(),
+            position,
+        })
+    }));
+    business.extend(event.keys().next().map(|key| Key::Business(key.to_owned())));
+    trace.push(Key::Trace(event.trace()));
+}
+
+async fn lookups(store: &Embedded, name: &str, keys: &[Key]) {
+    let mut times_ms = Vec::new();
+    for round in 0..2 {
+        times_ms.clear();
+        for key in keys.iter().take(LOOKUPS) {
+            let begin = Instant::now();
+            let keys = std::slice::from_ref(key);
+            let found = store.events(&TENANT, keys, &Limits::default(), None).await.expect("answered");
+            times_ms.push(begin.elapsed().as_secs_f64() * 1e3);
+            assert!(!found.events.is_empty() && found.coverage.complete, "{round} {key:?}");
+        }
+    }
+    times_ms.sort_by(f64::total_cmp);
+    let at = |share: f64| times_ms[((times_ms.len() - 1) as f64 * share) as usize];
+    figure(&format!("store_lookup_{name}_p50"), at(0.5), "ms", None);
+    figure(&format!("store_lookup_{name}_p99"), at(0.99), "ms", Some(LOOKUP_P99_MS_MAX));
+}
+
+/// All gates here are upper bounds.
+fn figure(name: &str, value: f64, unit: &str, gate: Option<f64>) {
+    let pass = gate.is_none_or(|gate| value <= gate);
+    let gate = gate.map_or("null".to_owned(), |gate| format!("{gate:.1}"));
+    println!(r#"{{"name":"{name}","value":{value:.3},"unit":"{unit}","gate":{gate},"pass":{pass}}}"#);
+}
+
+fn cpu(clock: ClockId) -> f64 {
+    let time = clock_gettime(clock);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+/// Resident memory of this process, from `/proc` (pages of 4 KiB).
+fn rss_mb() -> f64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: f64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(f64::NAN);
+    pages * 4_096.0 / 1e6
+}
+
+fn folder_bytes(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let bytes = entries.map(|entry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => folder_bytes(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    });
+    bytes.sum()
+}

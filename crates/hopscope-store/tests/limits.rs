@@ -1,0 +1,97 @@
+//! What the embedded store refuses, and how it says so.
+
+use hopscope_model::{Key, Limits, MessageEvent, Query, Stage, Tenant};
+use hopscope_store::embedded::sim_dir::SimDir;
+use hopscope_store::embedded::{Embedded, Options};
+use hopscope_store::kit::{self, NOW_NS};
+use hopscope_store::{ErrorKind, Page, Store};
+use std::sync::Arc;
+
+#[test]
+fn one_process_per_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let first = Embedded::open(folder.path(), Options::default()).expect("open");
+    let error = Embedded::open(folder.path(), Options::default()).expect_err("locked");
+    assert_eq!(error.kind, ErrorKind::Unavailable);
+    assert!(error.message.starts_with("another hopscope is using this folder\nhint: "), "{error}");
+    drop(first);
+    Embedded::open(folder.path(), Options::default()).expect("open again");
+}
+
+#[test]
+fn a_file_is_no_folder() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let error = Embedded::open(file.path(), Options::default()).expect_err("no folder");
+    assert!(error.message.contains("cannot open the folder"), "{error}");
+}
+
+#[test]
+fn a_batch_that_is_too_long_is_invalid() {
+    kit::run(async {
+        let options = Options { batch_bytes_max: 1_000, ..Options::default() };
+        let store = Embedded::open_in(Arc::new(SimDir::new()), options).expect("open");
+        let error = store.append(kit::batch(NOW_NS, &kit::copies(1, 100, 1))).await.expect_err("too long");
+        assert_eq!(error.kind, ErrorKind::Invalid);
+        store.append(kit::batch(NOW_NS, &kit::copies(1, 1, 1))).await.expect("stored");
+    });
+}
+
+#[test]
+fn a_full_queue_is_refused_and_loses_nothing() {
+    kit::run(async {
+        let options = Options { wal_queue_bytes_max: 20_000, ..Options::default() };
+        let store = Arc::new(Embedded::open_in(Arc::new(SimDir::new()), options).expect("open"));
+        let appends: Vec<_> = (0..200u64)
+            .map(|trace| {
+                let store = Arc::clone(&store);
+                tokio::spawn(
+                    async move { store.append(kit::batch(NOW_NS, &kit::copies(trace, 10, 1))).await },
+                )
+            })
+            .collect();
+        let mut stored = 0;
+        for append in appends {
+            match append.await.expect("no panic") {
+                Ok(appended) => stored += appended.stored,
+                Err(error) => assert_eq!(error.kind, ErrorKind::Unavailable),
+            }
+        }
+        let page = Page { events_max: 10_000, after: None, now_ns: NOW_NS };
+        let found = store.search(&Tenant::default(), &Query::default(), &page).await.expect("answers");
+        assert_eq!(found.events.len() as u64, stored);
+        assert!(stored >= 10, "one batch is always let in");
+    });
+}
+
+#[test]
+fn a_closed_store_refuses_and_still_answers() {
+    kit::run(async {
+        let store = Embedded::open_in(Arc::new(SimDir::new()), Options::default()).expect("open");
+        store.append(kit::batch(NOW_NS, &kit::copies(1, 10, 1))).await.expect("stored");
+        store.close().await.expect("closed");
+        let error = store.append(kit::batch(NOW_NS, &kit::copies(2, 10, 1))).await.expect_err("closed");
+        assert_eq!(error.kind, ErrorKind::Unavailable);
+        let keys = [Key::Trace(kit::event(1, 0, Stage::Work).trace)];
+        let found = store.events(&Tenant::default(), &keys, &Limits::default(), None).await.expect("answers");
+        assert_eq!(found.events.len(), 10);
+    });
+}
+
+#[test]
+fn a_message_in_a_long_trace_is_found_by_its_own_keys() {
+    kit::run(async {
+        let store = Embedded::open_in(Arc::new(SimDir::new()), Options::default()).expect("open");
+        let mut events: Vec<MessageEvent> = kit::copies(1, 20_000, 1);
+        events.iter_mut().for_each(|event| event.destination = event.service.clone());
+        store.append(kit::batch(NOW_NS, &events)).await.expect("stored");
+        store.seal().await.expect("sealed");
+        let span = Key::Span(events[12_345].span);
+        let found =
+            store.events(&Tenant::default(), &[span], &Limits::default(), None).await.expect("answers");
+        assert_eq!(found.events.len(), 1);
+        let limits = Limits { events_max: 100, ..Limits::default() };
+        let trace = [Key::Trace(events[0].trace)];
+        let page = store.events(&Tenant::default(), &trace, &limits, None).await.expect("answers");
+        assert_eq!((page.events.len(), page.next.is_some()), (100, true));
+    });
+}
