@@ -1,7 +1,9 @@
 //! One message: its groups, its timeline, what caused it and what it caused.
 
 use super::{Ink, clock, short_duration};
-use hopscope_client::api::{Attempt, GroupStory, Int64, Latency, MessageAnswer, MessageSummary, TreeNode};
+use hopscope_client::api::{
+    Attempt, GroupStory, GroupSummary, Int64, Latency, MessageAnswer, MessageSummary, TreeNode,
+};
 
 /// The whole story of one message.
 pub fn message(answer: &MessageAnswer, ink: Ink) -> String {
@@ -215,6 +217,11 @@ fn tree(answer: &MessageAnswer, ink: Ink) -> String {
     text
 }
 
+fn brief(group: &GroupSummary, ink: Ink) -> String {
+    let times = if group.attempts > 1 { format!(" ×{}", group.attempts) } else { String::new() };
+    format!("{} {}{times}", group.group, state(&group.state, &group.grade, ink))
+}
+
 /// Depth is bounded by the answer, which holds each message once; the bound here is for a server that lies.
 const TREE_DEPTH_MAX: usize = 64;
 
@@ -231,7 +238,9 @@ fn branch(answer: &MessageAnswer, node: &TreeNode, depth: usize, ink: Ink, text:
     let line = one_line(&node.message);
     let line = if node.distance == 0 { ink.name(&line) } else { line };
     let more = if node.more { ink.dim("  …") } else { String::new() };
-    text.push_str(&format!("  {arrow}{line}{through}{more}\n"));
+    let states: Vec<String> = node.message.groups.iter().map(|group| brief(group, ink)).collect();
+    let states = if states.is_empty() { String::new() } else { format!("  [{}]", states.join(", ")) };
+    text.push_str(&format!("  {arrow}{line}{states}{through}{more}\n"));
     let below = answer.tree.iter().filter(|other| other.caused_by.as_ref() == Some(&node.message.reference));
     for child in below {
         branch(answer, child, depth + 1, ink, text);

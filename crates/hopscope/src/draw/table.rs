@@ -18,7 +18,7 @@ pub fn found(answer: &FindAnswer, ink: Ink) -> String {
                 states(message, ink),
             ]);
         }
-        text += &format!("{table}\n");
+        text += &format!("{}\n", table.trim_fmt());
     }
     text += &ink.dim(&searched(answer.messages.len(), &answer.coverage, answer.next.is_some()));
     text.push('\n');
@@ -59,7 +59,7 @@ pub fn settings(rows: &[[String; 3]]) -> String {
     for row in rows {
         table.add_row(row);
     }
-    format!("{table}\n")
+    format!("{}\n", table.trim_fmt())
 }
 
 fn plain_table(header: &[&str]) -> Table {
