@@ -4,6 +4,7 @@ use crate::args::{CheckArgs, ServeArgs};
 use crate::config;
 use crate::draw::clock;
 use crate::exit::{Exit, Failure};
+use crate::output;
 use hopscope_store::embedded::{Embedded, Options};
 use hopscope_store::{CheckReport, Depth, Finding, Store};
 use serde_json::json;
@@ -21,9 +22,9 @@ pub async fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
     let depth = if args.full { Depth::Full } else { Depth::Quick };
     let report = store.check(depth).await.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&as_json(&report))?);
+        output::json(&as_json(&report))?;
     } else {
-        print!("{}", as_text(&report, args.full));
+        output::print(&as_text(&report, args.full));
     }
     Ok(if report.findings.is_empty() { Exit::Done } else { Exit::Damaged })
 }

@@ -3,6 +3,7 @@
 use crate::args::{ConfigArgs, ServeArgs};
 use crate::draw;
 use crate::exit::{Exit, Failure};
+use crate::output;
 use hopscope_server::config::{self, Loaded, Origin};
 use serde_json::json;
 
@@ -12,7 +13,7 @@ pub fn run(args: &ConfigArgs) -> anyhow::Result<Exit> {
         let rows = loaded.effective.iter().map(
             |setting| json!({ "name": setting.name, "value": setting.value, "from": origin(setting.origin) }),
         );
-        println!("{}", serde_json::to_string_pretty(&rows.collect::<Vec<_>>())?);
+        output::json(&rows.collect::<Vec<_>>())?;
     } else {
         let rows: Vec<[String; 3]> = loaded
             .effective
@@ -21,7 +22,7 @@ pub fn run(args: &ConfigArgs) -> anyhow::Result<Exit> {
                 [setting.name.to_owned(), setting.value.clone(), origin(setting.origin).to_owned()]
             })
             .collect();
-        print!("{}", draw::settings(&rows));
+        output::print(&draw::settings(&rows));
     }
     Ok(Exit::Done)
 }

@@ -4,6 +4,7 @@ use crate::args::{DemoArgs, ServeArgs};
 use crate::config;
 use crate::draw::{self, Ink};
 use crate::exit::{Exit, Failure};
+use crate::output;
 use crate::remote;
 use crate::serve;
 use anyhow::Context;
@@ -45,10 +46,10 @@ async fn play_and_tell(args: &DemoArgs, running: &Running, data: &std::path::Pat
     let client = remote::client(&format!("http://{}", addresses.http))?;
     let answer = story(&client, &flow).await?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&answer)?);
+        output::json(&answer)?;
         return Ok(Exit::Done);
     }
-    print!("{}", draw::message(&answer, Ink::of_stdout()));
+    output::print(&draw::message(&answer, Ink::of_stdout()));
     if args.once {
         return Ok(Exit::Done);
     }
@@ -110,15 +111,17 @@ async fn story(client: &Client, flow: &OrderFlow) -> anyhow::Result<MessageAnswe
 }
 
 fn invite(page: SocketAddr, otlp_grpc: SocketAddr, flow: &OrderFlow, data: &std::path::Path) {
-    println!("Open   http://{page}/find?q={}", flow.key);
-    println!();
-    println!("Three things to try:");
-    println!(
-        "  1. paste an id into the box: {}, orders/0/{} or {}",
-        flow.nats_message_id, flow.offset, flow.trace
-    );
-    println!("  2. in another terminal:      hopscope find 'state:dead_lettered' --server http://{page}");
-    println!("  3. send your own traces:     OTEL_EXPORTER_OTLP_ENDPOINT=http://{otlp_grpc} your-service");
-    println!();
-    println!("The store is in {}. Press Ctrl-C to stop.", data.display());
+    let OrderFlow { key, nats_message_id, offset, trace, .. } = flow;
+    output::print(&format!(
+        "Open   http://{page}/find?q={key}
+
+Three things to try:
+  1. paste an id into the box: {nats_message_id}, orders/0/{offset} or {trace}
+  2. in another terminal:      hopscope find 'state:dead_lettered' --server http://{page}
+  3. send your own traces:     OTEL_EXPORTER_OTLP_ENDPOINT=http://{otlp_grpc} your-service
+
+The store is in {}. Press Ctrl-C to stop.
+",
+        data.display()
+    ));
 }

@@ -3,6 +3,7 @@
 use crate::args::FindArgs;
 use crate::draw::{self, Ink};
 use crate::exit::{Exit, Failure};
+use crate::output;
 use crate::remote;
 
 pub async fn run(args: &FindArgs) -> anyhow::Result<Exit> {
@@ -10,9 +11,9 @@ pub async fn run(args: &FindArgs) -> anyhow::Result<Exit> {
     let client = remote::client(&args.server.server)?;
     let answer = client.find(&query, args.limit, None).await.map_err(remote::failure)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&answer)?);
+        output::json(&answer)?;
     } else {
-        print!("{}", draw::found(&answer, Ink::of_stdout()));
+        output::print(&draw::found(&answer, Ink::of_stdout()));
     }
     match (answer.messages.is_empty(), answer.coverage.complete) {
         (false, true) => Ok(Exit::Done),

@@ -9,6 +9,7 @@ mod demo;
 mod draw;
 mod exit;
 mod find;
+mod output;
 mod remote;
 mod serve;
 mod show;

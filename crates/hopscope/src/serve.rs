@@ -3,6 +3,7 @@
 use crate::args::ServeArgs;
 use crate::config;
 use crate::exit::{Exit, Failure};
+use crate::output;
 use hopscope_server::{ErrorKind, Running, Server};
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
@@ -22,11 +23,11 @@ pub async fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
 /// One line each on standard output: a script that chose port 0 reads them.
 fn announce(running: &Running, data: &str) {
     let addresses = running.addresses;
-    println!("hopscope {}", env!("CARGO_PKG_VERSION"));
-    println!("page and API  http://{}", addresses.http);
-    println!("OTLP/gRPC     http://{}", addresses.otlp_grpc);
-    println!("OTLP/HTTP     http://{}", addresses.otlp_http);
-    println!("store         {data}");
+    output::line(&format!("hopscope {}", env!("CARGO_PKG_VERSION")));
+    output::line(&format!("page and API  http://{}", addresses.http));
+    output::line(&format!("OTLP/gRPC     http://{}", addresses.otlp_grpc));
+    output::line(&format!("OTLP/HTTP     http://{}", addresses.otlp_http));
+    output::line(&format!("store         {data}"));
 }
 
 /// SIGTERM, or the terminal's interrupt.

@@ -3,6 +3,7 @@
 use crate::args::ShowArgs;
 use crate::draw::{self, Ink};
 use crate::exit::{Exit, Failure};
+use crate::output;
 use crate::remote;
 use hopscope_client::{Client, api::MessageAnswer};
 use hopscope_model::MessageRef;
@@ -15,7 +16,7 @@ pub async fn run(args: &ShowArgs) -> anyhow::Result<Exit> {
     let reference = resolve(&client, &args.message).await?;
     let answer = client.message(&reference, args.depth).await.map_err(remote::failure)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&answer)?);
+        output::json(&answer)?;
     } else {
         print(&answer);
     }
@@ -26,7 +27,7 @@ pub async fn run(args: &ShowArgs) -> anyhow::Result<Exit> {
 }
 
 fn print(answer: &MessageAnswer) {
-    print!("{}", draw::message(answer, Ink::of_stdout()));
+    output::print(&draw::message(answer, Ink::of_stdout()));
 }
 
 /// A reference is taken as it is; anything else is looked for, and must name one message.
@@ -66,7 +67,7 @@ async fn watch(client: &Client, reference: &str, depth: u32) -> anyhow::Result<E
                 let answer = client.message(reference, depth).await.map_err(remote::failure)?;
                 let events = answer.trajectory.events.clone();
                 if shown.as_ref() != Some(&events) {
-                    println!("{}", "─".repeat(60));
+                    output::line(&"─".repeat(60));
                     print(&answer);
                     shown = Some(events);
                 }

@@ -17,6 +17,8 @@ use support::{Random, Server};
 const KILLS: u64 = 50;
 const SENDERS: u64 = 3;
 const SPANS_PER_REQUEST: u64 = 20;
+/// Small enough that the log is sealed into a segment in most rounds.
+const SMALL_SEGMENTS: &[&str] = &["seal_rows=300"];
 /// A round is killed once so many requests were acknowledged (0 to this, chosen at random), or a moment later.
 const ACKNOWLEDGED_MAX: u64 = 40;
 
@@ -26,7 +28,7 @@ async fn fifty_kills_lose_nothing_that_was_acknowledged_and_double_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut rounds: Vec<(TraceId, BTreeSet<String>)> = Vec::new();
     for round in 0..KILLS {
-        let server = Server::start(folder.path());
+        let server = Server::start_with(folder.path(), SMALL_SEGMENTS);
         if let Some((trace, acknowledged)) = rounds.last() {
             verify(&server.page, *trace, acknowledged, round - 1).await;
         }
@@ -35,7 +37,7 @@ async fn fifty_kills_lose_nothing_that_was_acknowledged_and_double_nothing() {
             load_and_kill(server, trace, random.below(ACKNOWLEDGED_MAX), random.below(3_000)).await;
         rounds.push((trace, acknowledged));
     }
-    let server = Server::start(folder.path());
+    let server = Server::start_with(folder.path(), SMALL_SEGMENTS);
     for (round, (trace, acknowledged)) in rounds.iter().enumerate() {
         verify(&server.page, *trace, acknowledged, round as u64).await;
     }

@@ -9,9 +9,6 @@ pub struct Ink {
 }
 
 impl Ink {
-    /// Never.
-    pub const PLAIN: Self = Self { colour: false };
-
     /// By what standard output is and by `NO_COLOR` and `CLICOLOR_FORCE`.
     pub fn of_stdout() -> Self {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");

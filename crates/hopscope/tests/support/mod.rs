@@ -1,13 +1,14 @@
 //! The real binary as a child process, for tests.
 #![allow(dead_code, clippy::print_stdout)] // each test file uses its part; a seed must be seen
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// A `hopscope serve` (or `demo`) that prints where it listens.
 pub struct Server {
     child: Child,
+    _lines: Lines<BufReader<ChildStdout>>,
     pub page: String,
     pub otlp_grpc: String,
     pub otlp_http: String,
@@ -16,6 +17,11 @@ pub struct Server {
 impl Server {
     /// Starts it on free ports and waits until it has said where.
     pub fn start(data: &Path) -> Self {
+        Self::start_with(data, &[])
+    }
+
+    /// The same with settings, `name=value` each.
+    pub fn start_with(data: &Path, settings: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_hopscope"))
             .args([
                 "serve",
@@ -28,6 +34,7 @@ impl Server {
             ])
             .arg("--data")
             .arg(data)
+            .args(settings.iter().flat_map(|setting| ["--set", setting]))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
@@ -42,7 +49,7 @@ impl Server {
             line[label.len()..].trim().to_owned()
         };
         let (page, otlp_grpc, otlp_http) = (after("page and API"), after("OTLP/gRPC"), after("OTLP/HTTP"));
-        Self { child, page, otlp_grpc, otlp_http }
+        Self { child, _lines: lines, page, otlp_grpc, otlp_http }
     }
 
     pub fn pid(&self) -> u32 {
