@@ -48,6 +48,8 @@ interface Piece {
   start: bigint;
   end: bigint;
   work: boolean;
+  /** Which spans cover it: pieces under the same spans are folded together. */
+  under: string;
   folded: boolean;
   least: number;
   width: number;
@@ -81,27 +83,34 @@ function cut(spans: Span[]): Piece[] {
   const instants = new Set(spans.filter((span) => span.start === span.end).map((span) => span.start));
   const pieces: Piece[] = [];
   edges.forEach((start, index) => {
-    if (instants.has(start)) pieces.push({ start, end: start, work: true, folded: false, least: 0, width: 0 });
+    if (instants.has(start)) pieces.push({ start, end: start, work: true, under: '', folded: false, least: 0, width: 0 });
     const end = edges[index + 1];
     if (end === undefined) return;
-    const work = spans.some((span) => span.work && span.start <= start && span.end >= end);
-    pieces.push({ start, end, work, folded: false, least: 0, width: 0 });
+    const covering = spans.flatMap((span, number) => (span.start <= start && span.end >= end ? [number] : []));
+    const work = covering.some((number) => spans[number]?.work);
+    pieces.push({ start, end, work, under: covering.join(), folded: false, least: 0, width: 0 });
   });
   return pieces;
 }
 
-/** Folds each idle run that is longer than `FOLD_FACTOR` times the runs of work on its two sides. */
+/**
+ * Folds each idle run that is longer than `FOLD_FACTOR` times the nearest runs of work before and after it. A short
+ * wait in a queue beside a long pause is a run of its own, so that it stays visible.
+ */
 function markFolds(pieces: Piece[]): void {
-  const runs: { pieces: Piece[]; work: boolean; length: bigint }[] = [];
+  const runs: { pieces: Piece[]; work: boolean; under: string; length: bigint }[] = [];
   for (const piece of pieces) {
     const run = runs.at(-1);
-    if (run && run.work === piece.work) run.pieces.push(piece);
-    else runs.push({ pieces: [piece], work: piece.work, length: 0n });
+    const { work, under } = piece;
+    if (run && run.work === work && (work || run.under === under)) run.pieces.push(piece);
+    else runs.push({ pieces: [piece], work, under, length: 0n });
     const last = runs.at(-1);
     if (last) last.length += piece.end - piece.start;
   }
   runs.forEach((run, index) => {
-    const beside = (runs[index - 1]?.length ?? 0n) + (runs[index + 1]?.length ?? 0n);
+    const before = runs.slice(0, index).findLast((other) => other.work)?.length ?? 0n;
+    const after = runs.slice(index + 1).find((other) => other.work)?.length ?? 0n;
+    const beside = before + after;
     if (!run.work && run.length > FOLD_FACTOR * beside) for (const piece of run.pieces) piece.folded = true;
   });
 }

@@ -41,6 +41,13 @@ test('idle time of at most three times the work beside it is drawn to scale', ()
   assert.equal(axis(spans(61n), 500, false).folds.length, 1);
 });
 
+test('a short wait in the queue after a long pause stays visible', () => {
+  const wait = span(3_000n * MS, 3_001n * MS, false);
+  const drawn = axis([span(0n, 20n * MS), wait, span(3_001n * MS, 3_021n * MS)], 900, false);
+  assert.deepEqual(drawn.folds.map(({ start, end }) => [start, end]), [[20n * MS, 3_000n * MS]]);
+  assert.ok(drawn.x(wait.end) - drawn.x(wait.start) >= BAR_WIDTH_MIN - 1e-9);
+});
+
 test('many bars get their least width even where the total grows', () => {
   const spans = Array.from({ length: 100 }, (_, n) => span(BigInt(n), BigInt(n + 1)));
   const drawn = axis(spans, 300, false);
