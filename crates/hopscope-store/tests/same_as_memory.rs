@@ -61,8 +61,9 @@ async fn check(seed: u64) {
     let options = Options { seal_rows: 1 + random.below(60) as usize, ..Options::default() };
     let open = || Embedded::open_in(Arc::new(dir.clone()), options.clone()).expect("open");
     let mut embedded = open();
+    let mut sent = Vec::new();
     for number in 0..2 + random.below(8) {
-        let batch = random::batch(&mut random, number as i64, 12);
+        let batch = random::batch(&mut random, number as i64, 12, &mut sent);
         let expected = memory.append(batch.clone()).await.expect("append");
         let appended = embedded.append(batch).await.expect("append");
         assert!(appended.stored >= expected.stored, "old duplicates may be found later, never lost");

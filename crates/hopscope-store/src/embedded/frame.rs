@@ -402,7 +402,8 @@ mod tests {
     #[test]
     fn comes_back_the_same() {
         let mut random = random::Random(1);
-        let mut batches: Vec<Batch> = (0..50).map(|n| random::batch(&mut random, n, 20)).collect();
+        let mut batches: Vec<Batch> =
+            (0..50).map(|n| random::batch(&mut random, n, 20, &mut Vec::new())).collect();
         batches.push(kit::batch(5, &kit::message(1, "payment")));
         for batch in batches {
             let frame = encode(&batch);

@@ -72,11 +72,30 @@ pub fn event(random: &mut Random) -> MessageEvent {
     }
 }
 
-/// One batch of up to `events_max` events and some progress, `number` seconds after now.
-pub fn batch(random: &mut Random, number: i64, events_max: u64) -> Batch {
+/// One batch of up to `events_max` events and some progress, `number` seconds after now. Some events were sent
+/// before, with other content: `sent` is what was, and becomes longer.
+pub fn batch(random: &mut Random, number: i64, events_max: u64, sent: &mut Vec<MessageEvent>) -> Batch {
     let mut builder = BatchBuilder::new(Tenant::default(), Source::Otlp, NOW_NS + number * SECOND_NS);
     for _ in 0..random.below(events_max + 1) {
-        builder.push_event(&event(random));
+        let new = event(random);
+        let first = (!sent.is_empty() && random.chance(3))
+            .then(|| sent[random.below(sent.len() as u64) as usize].clone());
+        let event = match first {
+            Some(first) if random.chance(2) => first,
+            // The same identity: trace, span, stage, creation, coordinates and message id.
+            Some(first) => MessageEvent {
+                parent: new.parent,
+                start_ns: new.start_ns,
+                correlation_id: new.correlation_id,
+                keys: new.keys,
+                service: new.service,
+                outcome: new.outcome,
+                ..first
+            },
+            None => new,
+        };
+        builder.push_event(&event);
+        sent.push(event);
     }
     for _ in 0..random.below(4) {
         builder.push_progress_owned(&progress(random));
