@@ -40,14 +40,16 @@ fn story(answer: &MessageAnswer) {
     let [group] = answer.trajectory.groups.as_slice() else {
         panic!("one group: {:?}", answer.trajectory.groups)
     };
-    assert_eq!((group.group.as_str(), group.grade.as_str()), ("billing", "observed"));
+    // It failed, and nobody said what was asked of the broker then: that it will be tried again is a conclusion.
+    let state = (group.group.as_str(), group.state.as_str(), group.grade.as_str());
+    assert_eq!(state, ("billing", "failed_will_retry", "inferred"));
     let [attempt] = group.attempts.as_slice() else { panic!("one attempt: {:?}", group.attempts) };
     assert_eq!((attempt.outcome.as_str(), attempt.reason.as_str()), ("failed", "ValueError"));
     assert!(attempt.process.is_some(), "how long it was worked on is known");
     assert!(attempt.wait.is_none(), "nobody said when it was received: unknown stays unknown");
     let process =
         answer.trajectory.events.iter().find(|event| event.stage == "process").expect("a process event");
-    assert_eq!((process.service.as_str(), process.joined_by.is_empty()), ("python-billing", false));
+    assert_eq!((process.service.as_str(), process.grade.as_str()), ("python-billing", "observed"));
     assert!(
         process.attributes.iter().any(|attribute| attribute.value == "no such card"),
         "the exception is kept: {:?}",
