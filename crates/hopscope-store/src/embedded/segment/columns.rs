@@ -11,7 +11,7 @@ use arrow_array::{
     UInt32Array,
 };
 use arrow_schema::{ArrowError, DataType, Field, Schema};
-use hopscope_model::{Batch, EventRef, Text, UNKNOWN};
+use hopscope_model::{Batch, EventColumns, EventRef, Text, UNKNOWN};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -162,7 +162,7 @@ pub(crate) fn record_batch(
     let mut arrays: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
     let mut keys: Vec<Vec<u32>> = Vec::with_capacity(NAMES.len());
     for column in &NAMES[..NAMES.len() - 1] {
-        keys.push(places.iter().map(|at| name_in(names, *at, column)).collect());
+        keys.push(names_in(names, places, column));
     }
     let shared: ArrayRef = Arc::new(StringArray::from_iter_values(names.names.iter()));
     for keys in keys {
@@ -239,29 +239,46 @@ fn links_of(event: &EventRef<'_>) -> Option<Vec<u8>> {
     (!links.is_empty()).then(|| bytes().collect())
 }
 
-/// Number of an event's name in that column.
-fn name_in(names: &mut Names<'_>, at: Place, column: &str) -> u32 {
-    let event = names.event(at);
-    let columns = event.batch().columns();
-    let index = at.index as usize;
-    let text = match column {
-        "stage" => return names.number_of(event.stage().name()),
-        "outcome" => return names.number_of(event.outcome_name()),
-        "disposition" => return event.disposition().map_or(0, |it| names.number_of(it.name())),
-        "source" => return names.number_of(event.batch().source().name()),
-        "grade" => return names.number_of(event.grade().name()),
-        "operation" => columns.operation[index],
-        "reason" => columns.reason[index],
-        "system" => columns.system[index],
-        "cluster" => columns.cluster[index],
-        "server" => columns.server[index],
-        "destination" => columns.destination[index],
-        "address" => columns.address[index],
-        "lane" => columns.lane[index],
-        "group" => columns.group[index],
-        "client" => columns.client[index],
-        "service" => columns.service[index],
-        _ => columns.instance[index],
+/// Numbers of the names of one column, 0 for an absent one.
+fn names_in(names: &mut Names<'_>, places: &[Place], column: &str) -> Vec<u32> {
+    match column {
+        "stage" => words(names, places, |event| event.stage().name()),
+        "outcome" => words(names, places, |event| event.outcome_name()),
+        "disposition" => words(names, places, |event| event.disposition().map_or("", |it| it.name())),
+        "source" => words(names, places, |event| event.batch().source().name()),
+        "grade" => words(names, places, |event| event.grade().name()),
+        "operation" => texts(names, places, |columns| &columns.operation),
+        "reason" => texts(names, places, |columns| &columns.reason),
+        "system" => texts(names, places, |columns| &columns.system),
+        "cluster" => texts(names, places, |columns| &columns.cluster),
+        "server" => texts(names, places, |columns| &columns.server),
+        "destination" => texts(names, places, |columns| &columns.destination),
+        "address" => texts(names, places, |columns| &columns.address),
+        "lane" => texts(names, places, |columns| &columns.lane),
+        "group" => texts(names, places, |columns| &columns.group),
+        "client" => texts(names, places, |columns| &columns.client),
+        "service" => texts(names, places, |columns| &columns.service),
+        _ => texts(names, places, |columns| &columns.instance),
+    }
+}
+
+fn texts(names: &mut Names<'_>, places: &[Place], column: fn(&EventColumns) -> &[Text]) -> Vec<u32> {
+    let number = |at: &Place| {
+        let text = column(names.event(*at).batch().columns())[at.index as usize];
+        names.number(at.batch, text)
     };
-    names.number(at.batch, text)
+    places.iter().map(number).collect()
+}
+
+/// Words of a vocabulary: mostly the same as in the row before.
+fn words(names: &mut Names<'_>, places: &[Place], word: fn(&EventRef<'_>) -> &'static str) -> Vec<u32> {
+    let mut last = ("", 0);
+    let number = |at: &Place| {
+        let word = word(&names.event(*at));
+        if word != last.0 {
+            last = (word, names.number_of(word));
+        }
+        last.1
+    };
+    places.iter().map(number).collect()
 }
