@@ -222,3 +222,30 @@ async fn health_readiness_and_the_description() {
     }
     rig.stop().await;
 }
+
+/// The story of one message never asks for its whole trace, so the size of the trace is nothing to it.
+#[tokio::test]
+async fn a_message_in_a_huge_trace_opens_like_any_other() {
+    const SENDS: i64 = 20_000;
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data").display().to_string();
+    let rig = Rig::with(hopscope_server::Config::on_free_ports(data)).await;
+    for part in 0..4 {
+        let offsets = part * SENDS / 4..(part + 1) * SENDS / 4;
+        let send = |offset: i64| {
+            let mut span = send_span(1, offset as u64 + 100, offset);
+            // A root each: one import job, each line of it a message.
+            span.parent_span_id = 0x10u64.to_be_bytes().to_vec();
+            span
+        };
+        assert_eq!(rig.send(&request("import", offsets.map(send).collect())).await.status(), 200);
+    }
+    let process = process_span(1, 1_000_000, 777 + 100, 777, "payment");
+    assert_eq!(rig.send(&request("payment", vec![process])).await.status(), 200);
+    let began = std::time::Instant::now();
+    let answer = rig.client.message("kafka:orders/0/777", 4).await.expect("a message");
+    assert_eq!(answer.trajectory.events.len(), 2);
+    assert!(answer.trajectory.gaps.iter().all(|gap| gap.kind != "limit_hit"), "{:?}", answer.trajectory.gaps);
+    assert!(began.elapsed() < std::time::Duration::from_secs(2), "{:?}", began.elapsed());
+    rig.stop().await;
+}
