@@ -40,7 +40,7 @@ export const wholeCases = {
     await page.evaluate(() => (globalThis.notReloaded = true));
     assert.doesNotMatch(await page.locator('main').innerText(), /live-group/);
     await world.send('live-handler', [message.process('live-group')]);
-    await until('the handler appears', async () => /live-group processed it in 20 ms/.test(await page.locator('#says').innerText()));
+    await until('the handler appears', async () => /live-group processed it in 20\sms/.test(await page.locator('#says').innerText()));
     assert.equal(await page.evaluate(() => globalThis.notReloaded), true);
     world.quiet();
   },

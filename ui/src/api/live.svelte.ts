@@ -12,7 +12,7 @@ const listeners = new Set<Listener>();
 /** Whether news arrives. */
 export const live = (): Connection => connection;
 
-/** Calls back with each piece of news, and with `null` when the stream is back after a break. */
+/** Calls back with each piece of news, and with `null` when the stream opens: what came before was not heard. */
 export function listen(listener: Listener): () => void {
   listeners.add(listener);
   return () => listeners.delete(listener);
@@ -26,15 +26,13 @@ export function connect(): () => void {
   let source: EventSource | null = null;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let pause = 500;
-  let broken = false;
 
   const open = () => {
     source = new EventSource('/api/v1/live');
     source.onopen = () => {
       connection = 'on';
       pause = 500;
-      if (broken) for (const listener of listeners) listener(null);
-      broken = false;
+      for (const listener of listeners) listener(null);
     };
     source.onmessage = (message) => {
       const news = parse(String(message.data));
@@ -43,7 +41,6 @@ export function connect(): () => void {
     source.onerror = () => {
       // The browser retries only after some failures; this does after all of them.
       source?.close();
-      broken = true;
       connection = 'off';
       timer = setTimeout(open, pause);
       pause = Math.min(pause * 2, RETRY_MS_MAX);
