@@ -8,6 +8,8 @@ export const BAR_HEIGHT = 16;
 export const ROW_HEIGHT = 46;
 /** Room above the first lane: a row for the folds, a row for the ticks. */
 const HEAD_HEIGHT = 56;
+/** The part of it that is not needed where nothing is folded. */
+export const FOLD_ROW_HEIGHT = 20;
 /** Room for a lane's name where that stands above it. */
 export const NAME_HEIGHT = 24;
 
