@@ -1,0 +1,250 @@
+//! The player: makes the topics, starts the services, places orders, and waits until all of them have arrived.
+
+use crate::names::Names;
+use crate::order::{Order, Trouble};
+use crate::report::{Said, What};
+use crate::services::checkout::Placed;
+use crate::stop::Stop;
+use crate::{Common, report, topology};
+use anyhow::{Context as _, Result, bail};
+use serde::Serialize;
+use std::io::Write;
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+/// Options of `order-flow play`.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Orders to place
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    orders: u32,
+    /// Delete topics, queues and streams first: their positions start again
+    #[arg(long)]
+    fresh: bool,
+    /// Longest wait for the orders to arrive, seconds
+    #[arg(long, default_value_t = 120)]
+    wait_s: u64,
+    /// Let the services run on when all have arrived, until Ctrl-C
+    #[arg(long)]
+    stay: bool,
+}
+
+/// The services, and the arguments that only they take.
+const SERVICES: [&str; 7] =
+    ["checkout", "payment", "analytics", "fulfilment", "support", "shipping", "notify"];
+/// Orders that analytics reads.
+const ANALYTICS_TAKE: u32 = 5;
+/// Longest wait for the services to connect, and at the end to send their last spans.
+const START_MAX: Duration = Duration::from_secs(60);
+const STOP_MAX: Duration = Duration::from_secs(30);
+
+/// A service at work.
+struct Service {
+    name: &'static str,
+    child: Child,
+    /// Its standard input: it stops when this is dropped.
+    hold: Option<ChildStdin>,
+}
+
+/// What was played, as JSON.
+#[derive(Serialize)]
+struct Played<'a> {
+    suffix: &'a str,
+    names: &'a Names,
+    orders: Vec<PlayedOrder>,
+}
+
+#[derive(Serialize)]
+struct PlayedOrder {
+    /// The customer was told, or support has the dead letter.
+    #[serde(skip)]
+    is_at_end: bool,
+    order: String,
+    troubles: Vec<Trouble>,
+    trace_id: String,
+    /// Place on Kafka.
+    partition: i32,
+    offset: i64,
+    /// `message_id` on RabbitMQ.
+    payment_id: String,
+    /// `Nats-Msg-Id`; empty where it did not come so far.
+    shipment_id: String,
+    /// RocketMQ's own id; empty where it did not come so far.
+    notification_id: String,
+    /// What payment wrote into its log.
+    log: String,
+}
+
+pub(crate) async fn play(common: &Common, options: &Options) -> Result<()> {
+    let names = Names::new(&common.suffix);
+    topology::make(common, &names, options.fresh).await?;
+    let (say, mut said) = channel(1_024);
+    let mut services = Vec::new();
+    for service in SERVICES {
+        services.push(start(service, common, options, say.clone())?);
+    }
+    drop(say);
+    let wait = Duration::from_secs(options.wait_s);
+    let played = tokio::select! {
+        played = orders(&mut said, options, wait) => played,
+        failed = first_end(&mut services) => Err(failed),
+    };
+    let result = match played {
+        Ok(orders) => {
+            show(common, &names, orders)?;
+            if options.stay {
+                report::log("play", "all orders have arrived; Ctrl-C ends the services");
+                Stop::watch(common.supervised).requested().await;
+            }
+            Ok(())
+        }
+        Err(error) => Err(error),
+    };
+    // Whatever happened: no service is left behind.
+    let stopped = stop(services).await;
+    result.and(stopped)
+}
+
+fn show(common: &Common, names: &Names, orders: Vec<PlayedOrder>) -> Result<()> {
+    let played = Played { suffix: &common.suffix, names, orders };
+    writeln!(std::io::stdout().lock(), "{}", serde_json::to_string_pretty(&played)?)?;
+    Ok(())
+}
+
+fn start(service: &'static str, common: &Common, options: &Options, say: Sender<Said>) -> Result<Service> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg(service).arg("--supervised");
+    command.arg(format!("--suffix={}", common.suffix)).args(["--otlp", &common.otlp]);
+    let brokers = &common.brokers;
+    command.args(["--kafka", &brokers.kafka, "--amqp", &brokers.amqp]);
+    command.args(["--nats", &brokers.nats, "--rocketmq", &brokers.rocketmq]);
+    if service == "analytics" {
+        command.args(["--take", &ANALYTICS_TAKE.min(options.orders.saturating_sub(1)).to_string()]);
+    }
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("cannot start {service}"))?;
+    let lines = child.stdout.take().context("standard output is piped")?;
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(lines).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            match serde_json::from_str(&line) {
+                Ok(line) => drop(say.send(line).await),
+                // Client libraries print too.
+                Err(_) => report::log(service, &line),
+            }
+        }
+    });
+    let hold = child.stdin.take();
+    Ok(Service { name: service, child, hold })
+}
+
+/// Answers as soon as one of the services has ended: none should.
+async fn first_end(services: &mut [Service]) -> anyhow::Error {
+    let ends = services.iter_mut().map(|service| {
+        let Service { name, child, .. } = service;
+        Box::pin(async move { (*name, child.wait().await) })
+    });
+    let ((service, status), ..) = futures::future::select_all(ends).await;
+    match status {
+        Ok(status) => anyhow::anyhow!("{service} ended early: {status}"),
+        Err(error) => anyhow::anyhow!("{service} cannot be watched: {error}"),
+    }
+}
+
+/// Tells all services to stop, and waits for them.
+async fn stop(mut services: Vec<Service>) -> Result<()> {
+    services.iter_mut().for_each(|service| drop(service.hold.take()));
+    for Service { name, mut child, .. } in services {
+        let ended = tokio::time::timeout(STOP_MAX, child.wait()).await;
+        let status = ended.with_context(|| format!("{name} does not stop"))??;
+        if !status.success() {
+            bail!("{name} failed: {status}");
+        }
+    }
+    Ok(())
+}
+
+async fn orders(said: &mut Receiver<Said>, options: &Options, wait: Duration) -> Result<Vec<PlayedOrder>> {
+    let ready = tokio::time::timeout(START_MAX, ready(said)).await;
+    let checkout = ready.context("the services are not ready in time")??;
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let mut orders = Vec::new();
+    for index in 0..options.orders {
+        let order = Order::planned(index, options.orders);
+        let url = format!("http://{checkout}/orders");
+        let answer = http.post(url).json(&order).send().await?.error_for_status()?;
+        orders.push(PlayedOrder::new(order, answer.json().await?));
+    }
+    let arrived = tokio::time::timeout(wait, arrived(said, &mut orders, options.orders)).await;
+    match arrived {
+        Ok(result) => result.map(|()| orders),
+        Err(_) => {
+            let missing: Vec<_> =
+                orders.iter().filter(|order| !order.is_at_end).map(|order| &*order.order).collect();
+            bail!("not all orders arrived in {} s, missing={missing:?}", wait.as_secs())
+        }
+    }
+}
+
+/// Waits until every service has said that it is ready; answers the address of checkout.
+async fn ready(said: &mut Receiver<Said>) -> Result<String> {
+    let (mut waiting, mut checkout) = (SERVICES.to_vec(), String::new());
+    while !waiting.is_empty() {
+        let line = said.recv().await.context("every service has ended")?;
+        waiting.retain(|service| *service != line.service);
+        if line.service == "checkout" {
+            checkout = line.id;
+        }
+    }
+    Ok(checkout)
+}
+
+/// Waits until every order is at its end, and analytics has read what it reads.
+async fn arrived(said: &mut Receiver<Said>, orders: &mut [PlayedOrder], count: u32) -> Result<()> {
+    let mut is_behind = count == 1;
+    while !is_behind || orders.iter().any(|order| !order.is_at_end) {
+        let line = said.recv().await.context("every service has ended")?;
+        is_behind |= line.what == What::Behind;
+        if let Some(order) = orders.iter_mut().find(|order| order.order == line.order) {
+            order.hear(line);
+        }
+    }
+    Ok(())
+}
+
+impl PlayedOrder {
+    fn new(order: Order, placed: Placed) -> Self {
+        let Placed { trace_id, partition, offset } = placed;
+        let [payment_id, shipment_id, notification_id, log] = [const { String::new() }; 4];
+        let Order { order, troubles } = order;
+        Self {
+            order,
+            troubles,
+            trace_id,
+            partition,
+            offset,
+            payment_id,
+            shipment_id,
+            notification_id,
+            log,
+            is_at_end: false,
+        }
+    }
+
+    fn hear(&mut self, line: Said) {
+        match line.service.as_str() {
+            "payment" => (self.payment_id, self.log) = (line.id, line.log),
+            "fulfilment" => self.shipment_id = line.id,
+            "shipping" => self.notification_id = line.id,
+            "notify" | "support" => self.is_at_end = true,
+            _ => {}
+        }
+    }
+}
