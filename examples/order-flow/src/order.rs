@@ -26,13 +26,13 @@ pub(crate) enum Trouble {
     ReconsumeLater,
 }
 
-/// Number of the first order of a run.
+/// Number of the first order of all.
 pub(crate) const FIRST_ORDER: u32 = 4_700;
 
 impl Order {
-    /// Order number `index` out of `count`: of ten orders four meet one trouble each, and the last one meets every
+    /// The order at `index` out of `count`, where the first is number `first`: of ten orders four meet one trouble each, and the last one meets every
     /// trouble but the dead letter.
-    pub fn planned(index: u32, count: u32) -> Self {
+    pub fn planned(first: u32, index: u32, count: u32) -> Self {
         let troubles = match index % 10 {
             _ if index + 1 == count => vec![Trouble::Refused, Trouble::Nak, Trouble::ReconsumeLater],
             3 => vec![Trouble::Refused],
@@ -41,7 +41,7 @@ impl Order {
             9 => vec![Trouble::ReconsumeLater],
             _ => Vec::new(),
         };
-        Self { order: format!("order-{}", FIRST_ORDER + index), troubles }
+        Self { order: format!("order-{}", first.saturating_add(index)), troubles }
     }
 
     /// Whether that is to go wrong.

@@ -1,7 +1,7 @@
 //! The player: makes the topics, starts the services, places orders, and waits until all of them have arrived.
 
 use crate::names::Names;
-use crate::order::{Order, Trouble};
+use crate::order::{FIRST_ORDER, Order, Trouble};
 use crate::report::{Said, What};
 use crate::services::checkout::Placed;
 use crate::stop::Stop;
@@ -21,6 +21,9 @@ pub(crate) struct Options {
     /// Orders to place
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     orders: u32,
+    /// Number of the first order; if absent, it goes on where the last run on these topics ended
+    #[arg(long)]
+    first: Option<u32>,
     /// Delete topics, queues and streams first: their positions start again
     #[arg(long)]
     fresh: bool,
@@ -81,6 +84,11 @@ struct PlayedOrder {
 pub(crate) async fn play(common: &Common, options: &Options) -> Result<()> {
     let names = Names::new(&common.suffix);
     topology::make(common, &names, options.fresh).await?;
+    let first = match options.first {
+        Some(first) => first,
+        // Ids must not come again: JetStream would take the shipment for a duplicate.
+        None => FIRST_ORDER.saturating_add(topology::orders_so_far(common, &names).await?),
+    };
     let (say, mut said) = channel(1_024);
     let mut services = Vec::new();
     for service in SERVICES {
@@ -89,7 +97,7 @@ pub(crate) async fn play(common: &Common, options: &Options) -> Result<()> {
     drop(say);
     let wait = Duration::from_secs(options.wait_s);
     let played = tokio::select! {
-        played = orders(&mut said, options, wait) => played,
+        played = orders(&mut said, options, first, wait) => played,
         failed = first_end(&mut services) => Err(failed),
     };
     let result = match played {
@@ -171,13 +179,18 @@ async fn stop(mut services: Vec<Service>) -> Result<()> {
     Ok(())
 }
 
-async fn orders(said: &mut Receiver<Said>, options: &Options, wait: Duration) -> Result<Vec<PlayedOrder>> {
+async fn orders(
+    said: &mut Receiver<Said>,
+    options: &Options,
+    first: u32,
+    wait: Duration,
+) -> Result<Vec<PlayedOrder>> {
     let ready = tokio::time::timeout(START_MAX, ready(said)).await;
     let checkout = ready.context("the services are not ready in time")??;
     let http = reqwest::Client::builder().no_proxy().build()?;
     let mut orders = Vec::new();
     for index in 0..options.orders {
-        let order = Order::planned(index, options.orders);
+        let order = Order::planned(first, index, options.orders);
         let url = format!("http://{checkout}/orders");
         let answer = http.post(url).json(&order).send().await?.error_for_status()?;
         orders.push(PlayedOrder::new(order, answer.json().await?));

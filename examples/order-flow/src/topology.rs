@@ -10,6 +10,7 @@ use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptio
 use lapin::types::{AMQPValue, FieldTable};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::types::RDKafkaErrorCode;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -26,6 +27,16 @@ pub(crate) async fn make(common: &Common, names: &Names, fresh: bool) -> Result<
     rabbitmq(common, names, fresh).await.context("cannot make RabbitMQ's queues")?;
     nats(common, names, fresh).await.context("cannot make NATS's stream")?;
     rocketmq(common, names).await.context("cannot make RocketMQ's topic")
+}
+
+/// How many orders were ever placed on the topic.
+pub(crate) async fn orders_so_far(common: &Common, names: &Names) -> Result<u32> {
+    let consumer: BaseConsumer = common.brokers.kafka("order-flow", "").create()?;
+    let topic = names.orders.clone();
+    let watermarks =
+        tokio::task::spawn_blocking(move || consumer.fetch_watermarks(&topic, 0, GONE_MAX)).await?;
+    let (_, end) = watermarks.context("cannot ask Kafka for the end of the topic")?;
+    Ok(u32::try_from(end).unwrap_or_default())
 }
 
 async fn kafka(common: &Common, names: &Names, fresh: bool) -> Result<()> {
