@@ -329,6 +329,9 @@ pub enum Why {
 pub struct Related {
     /// How to ask for it.
     pub message: MessageRef,
+    /// The context that made it. Coordinates and ids are used again, and only the evidence about the message itself
+    /// shows that: an answer with another context is about another message; ask by this one then.
+    pub creation: Option<SpanContext>,
     /// `messaging.system`.
     pub system: String,
     /// Destination.

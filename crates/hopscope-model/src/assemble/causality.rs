@@ -142,6 +142,7 @@ fn related(
     let of = &joined.messages[other];
     Related {
         message: naming::reference(joined, other),
+        creation: of.class,
         system: of.system.to_owned(),
         destination: of.destination.to_owned(),
         service: service.to_owned(),

@@ -122,10 +122,7 @@ impl<'a> Tree<'a> {
                 let (some, over) = some.split_at(some.len().min(left));
                 // What there was no room for was not met: its neighbour says that there is more.
                 over.iter().for_each(|(_, related)| _ = self.met.remove(&related.message));
-                let told = try_join_all(some.iter().map(|(_, related)| {
-                    tell(self.api, &related.message, Evidence::default(), limits, self.now_ns)
-                }))
-                .await?;
+                let told = try_join_all(some.iter().map(|(_, related)| self.tell(related, limits))).await?;
                 for ((neighbour, related), told) in some.iter().zip(told) {
                     let Some(told) = told else { continue };
                     self.coverage.merge(&told.coverage);
@@ -136,6 +133,20 @@ impl<'a> Tree<'a> {
             edge = further;
         }
         Ok(())
+    }
+
+    /// The message that an edge leads to. Its coordinates or its id may name another one by now (a topic made anew,
+    /// an application that repeats its ids): then the context that made it says which is meant.
+    async fn tell(&self, related: &Related, limits: GatherLimits) -> Result<Option<Told>, Failure> {
+        let told = tell(self.api, &related.message, Evidence::default(), limits, self.now_ns).await?;
+        let found = told.as_ref().and_then(|told| told.trajectory.subject.creation);
+        match related.creation {
+            Some(meant) if found.is_some_and(|found| found != meant) => {
+                let meant = MessageRef::Creation(meant);
+                Ok(tell(self.api, &meant, Evidence::default(), limits, self.now_ns).await?.or(told))
+            }
+            _ => Ok(told),
+        }
     }
 
     fn put(&mut self, way: Way, step: i32, neighbour: &MessageRef, related: &Related, told: Told) {
