@@ -15,6 +15,7 @@ const BENCHES: &[(&str, &str, &str)] = &[
     ("decode", "hopscope-wire", "decode"),
     ("store", "hopscope-store", "store"),
     ("ingest", "hopscope-server", "ingest"),
+    ("trace", "hopscope", "huge_trace"),
 ];
 
 /// Options of `cargo xtask bench`.
