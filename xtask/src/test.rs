@@ -1,7 +1,7 @@
 //! `cargo xtask test` and `cargo xtask ci`: every test there is, in one command, counted in one last line.
 //!
 //! It installs what it needs (brokers into the cache folder; a browser, as root on Debian). It decides nothing about
-//! the tests: those that need a broker read its address from the environment and skip themselves without it.
+//! the tests: those that need a broker read its address from the environment and fail without it.
 
 use crate::{brokers, python, run, tidy};
 use anyhow::Result;
@@ -20,7 +20,7 @@ const BROKER_VARIABLES: [&str; 4] =
 /// Options of `cargo xtask test`.
 #[derive(Args, Default)]
 pub struct Options {
-    /// Run without brokers: tests that need one skip themselves
+    /// Run without brokers: tests that need one fail and say so
     #[arg(long)]
     no_brokers: bool,
     /// Stop the brokers afterwards (with CI=true those that this run started are stopped anyway)
@@ -124,12 +124,11 @@ fn browser_tests(mut npm: Command, outcome: &mut Outcome) -> Result<bool> {
     {
         return Ok(false);
     }
-    if !run::show(run::cargo().args(["build", "--package", "hopscope"]))?.success() {
-        return Ok(false);
-    }
     if let Some(browser) = BROWSERS.iter().find_map(|name| brokers::find(name)) {
         npm.env("HOPSCOPE_TEST_BROWSER", browser);
     }
+    // `cargo test --workspace` built it for the tests of its own crate; building the package alone would resolve
+    // other features and compile half of the dependencies again.
     npm.env("HOPSCOPE_TEST_BINARY", target_folder().join("debug/hopscope"));
     let mut last = Counts::default();
     let status = run::copy(npm.args(["test", "--prefix", BROWSER_TESTS]), |line| {
