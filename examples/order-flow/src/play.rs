@@ -186,7 +186,7 @@ async fn orders(
     wait: Duration,
 ) -> Result<Vec<PlayedOrder>> {
     let ready = tokio::time::timeout(START_MAX, ready(said)).await;
-    let checkout = ready.context("the services are not ready in time")??;
+    let (checkout, is_behind) = ready.context("the services are not ready in time")??;
     let http = reqwest::Client::builder().no_proxy().build()?;
     let mut orders = Vec::new();
     for index in 0..options.orders {
@@ -195,7 +195,7 @@ async fn orders(
         let answer = http.post(url).json(&order).send().await?.error_for_status()?;
         orders.push(PlayedOrder::new(order, answer.json().await?));
     }
-    let arrived = tokio::time::timeout(wait, arrived(said, &mut orders, options.orders)).await;
+    let arrived = tokio::time::timeout(wait, arrived(said, &mut orders, is_behind)).await;
     match arrived {
         Ok(result) => result.map(|()| orders),
         Err(_) => {
@@ -206,22 +206,23 @@ async fn orders(
     }
 }
 
-/// Waits until every service has said that it is ready; answers the address of checkout.
-async fn ready(said: &mut Receiver<Said>) -> Result<String> {
-    let (mut waiting, mut checkout) = (SERVICES.to_vec(), String::new());
+/// Waits until every service has said that it is ready. Answers the address of checkout, and whether analytics has
+/// read its orders already: those of an earlier run.
+async fn ready(said: &mut Receiver<Said>) -> Result<(String, bool)> {
+    let (mut waiting, mut checkout, mut is_behind) = (SERVICES.to_vec(), String::new(), false);
     while !waiting.is_empty() {
         let line = said.recv().await.context("every service has ended")?;
         waiting.retain(|service| *service != line.service);
+        is_behind |= line.what == What::Behind;
         if line.service == "checkout" {
             checkout = line.id;
         }
     }
-    Ok(checkout)
+    Ok((checkout, is_behind))
 }
 
 /// Waits until every order is at its end, and analytics has read what it reads.
-async fn arrived(said: &mut Receiver<Said>, orders: &mut [PlayedOrder], count: u32) -> Result<()> {
-    let mut is_behind = count == 1;
+async fn arrived(said: &mut Receiver<Said>, orders: &mut [PlayedOrder], mut is_behind: bool) -> Result<()> {
     while !is_behind || orders.iter().any(|order| !order.is_at_end) {
         let line = said.recv().await.context("every service has ended")?;
         is_behind |= line.what == What::Behind;
