@@ -20,6 +20,7 @@ mod time;
 use crate::event::vocabulary;
 use crate::{EventRef, Position, SpanContext, SpanId, State, TraceId};
 pub use parse::ParseError;
+pub use time::instant_text;
 pub(crate) use time::instant_text;
 
 /// A conjunction of terms in a range of event time.

@@ -68,7 +68,7 @@ pub(super) fn instant(text: &str) -> Option<i64> {
 }
 
 /// RFC 3339 in UTC, with as many fraction digits as needed.
-pub(crate) fn instant_text(ns: i64) -> String {
+pub fn instant_text(ns: i64) -> String {
     let days = i128::from(ns).div_euclid(DAY_NS);
     let in_day = i128::from(ns).rem_euclid(DAY_NS);
     let (year, month, day) = civil_from_days(days as i64);

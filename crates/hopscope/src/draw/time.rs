@@ -1,5 +1,7 @@
 //! Durations and instants as people read them.
 
+use hopscope_model::query::instant_text;
+
 /// At most three significant parts: `850 ns`, `2.1 ms`, `1.50 s`, `6 h 12 m`. Negative values keep their sign.
 pub fn short_duration(ns: i64) -> String {
     let sign = if ns < 0 { "-" } else { "" };
@@ -19,26 +21,9 @@ pub fn short_duration(ns: i64) -> String {
 
 /// `2026-11-21 06:42:07.118` in UTC.
 pub fn clock(ns: i64) -> String {
-    let millis = ns.div_euclid(1_000_000);
-    let (days, of_day) = (millis.div_euclid(86_400_000), millis.rem_euclid(86_400_000));
-    let (year, month, day) = civil(days);
-    let (hours, minutes) = (of_day / 3_600_000, of_day / 60_000 % 60);
-    let (seconds, thousandths) = (of_day / 1_000 % 60, of_day % 1_000);
-    format!("{year:04}-{month:02}-{day:02} {hours:02}:{minutes:02}:{seconds:02}.{thousandths:03}")
-}
-
-/// Days since 1970-01-01 to year, month, day of the proleptic Gregorian calendar: counts from 1 March of year 0, so
-/// that the leap day is the last of its year.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let of_era = days.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
+    let (second, of_second) = (ns.div_euclid(1_000_000_000), ns.rem_euclid(1_000_000_000));
+    let whole = instant_text(second.saturating_mul(1_000_000_000));
+    format!("{}.{:03}", whole.trim_end_matches('Z').replace('T', " "), of_second / 1_000_000)
 }
 
 #[cfg(test)]
