@@ -21,7 +21,6 @@ use crate::event::vocabulary;
 use crate::{EventRef, Position, SpanContext, SpanId, State, TraceId};
 pub use parse::ParseError;
 pub use time::instant_text;
-pub(crate) use time::instant_text;
 
 /// A conjunction of terms in a range of event time.
 #[derive(Clone, Debug, Default, PartialEq)]

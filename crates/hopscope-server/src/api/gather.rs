@@ -55,10 +55,6 @@ pub(super) async fn tell(
     let coverage = evidence.coverage.clone();
     let told = assemble(message, &evidence, now_ns).map(|mut trajectory| {
         trajectory.gaps.extend(hit.map(|detail| Gap { kind: GapKind::LimitHit, detail }));
-        if !coverage.complete {
-            let detail = coverage.why_not.join("; ");
-            trajectory.gaps.push(Gap { kind: GapKind::NotSearched, detail });
-        }
         Told { reference: reference(message, &trajectory), trajectory, coverage }
     });
     Ok(told)
