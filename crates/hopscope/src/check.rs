@@ -7,8 +7,10 @@ use crate::exit::{Exit, Failure};
 use crate::output;
 use hopscope_store::embedded::{Embedded, Options};
 use hopscope_store::{CheckReport, Depth, Finding, Store};
+use indicatif::ProgressBar;
 use serde_json::json;
 use std::path::Path;
+use std::time::Duration;
 
 pub async fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
     let data = config::load(&ServeArgs { data: args.data.clone(), ..ServeArgs::default() })?.config.data;
@@ -20,13 +22,27 @@ pub async fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
     let store = Embedded::open(Path::new(&data), Options::default())
         .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     let depth = if args.full { Depth::Full } else { Depth::Quick };
+    let waiting = waiting(args.full);
     let report = store.check(depth).await.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    waiting.finish_and_clear();
     if args.json {
         output::json(&as_json(&report))?;
     } else {
         output::print(&as_text(&report, args.full));
     }
     Ok(if report.findings.is_empty() { Exit::Done } else { Exit::Damaged })
+}
+
+/// A sign of life on a terminal; nothing elsewhere.
+fn waiting(full: bool) -> ProgressBar {
+    let spinner = ProgressBar::new_spinner();
+    spinner.set_message(if full {
+        "reading every block and log record"
+    } else {
+        "reading the manifest and footers"
+    });
+    spinner.enable_steady_tick(Duration::from_millis(120));
+    spinner
 }
 
 fn as_text(report: &CheckReport, full: bool) -> String {
