@@ -13,6 +13,7 @@ import { openWorld } from './open.js';
 import { searchCases } from './search.js';
 import { serve } from './server.js';
 import { sourceCases } from './source.js';
+import { trafficCases } from './traffic.js';
 import { wholeCases } from './whole.js';
 
 /** Longest time of one case, in milliseconds. */
@@ -32,7 +33,7 @@ let passed = 0;
 const failures = [];
 try {
   const world = await openWorld(browser, server.url, screenshots);
-  const cases = { ...searchCases, ...messageCases, ...wholeCases, ...sourceCases };
+  const cases = { ...searchCases, ...messageCases, ...wholeCases, ...trafficCases, ...sourceCases };
   for (const [name, run] of Object.entries(cases)) {
     if (wanted.length > 0 && !wanted.some((part) => name.includes(part))) continue;
     const begin = Date.now();

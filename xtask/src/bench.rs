@@ -16,6 +16,7 @@ const BENCHES: &[(&str, &str, &str)] = &[
     ("store", "hopscope-store", "store"),
     ("ingest", "hopscope-server", "ingest"),
     ("trace", "hopscope", "huge_trace"),
+    ("meters", "hopscope-sdk", "meters"),
 ];
 
 /// Options of `cargo xtask bench`.

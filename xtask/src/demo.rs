@@ -31,8 +31,9 @@ pub fn demo(options: &Options) -> Result<bool> {
     let mut command = run::cargo();
     command.args(["run", "--release", "--package", "order-flow", "--", "play"]);
     for (variable, address) in &up.addresses {
-        let flag = FLAGS.iter().find(|(name, _)| name == variable).map(|(_, flag)| *flag);
-        command.args(flag.into_iter().chain([address.as_str()]));
+        if let Some((_, flag)) = FLAGS.iter().find(|(name, _)| name == variable) {
+            command.args([flag, address.as_str()]);
+        }
     }
     Ok(run::show(command.args(&options.arguments))?.success())
 }

@@ -1,4 +1,5 @@
-//! OpenTelemetry's Python exporters, for the test that a client of another language is understood.
+//! OpenTelemetry's Python exporters and Python's broker clients, for the tests that a client of another language is
+//! understood.
 //!
 //! They are installed into the cache folder, once; nothing of the system's Python is changed.
 
@@ -8,10 +9,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-const PACKAGES: [&str; 3] = [
+const PACKAGES: [&str; 5] = [
     "opentelemetry-sdk==1.45.2",
     "opentelemetry-exporter-otlp-proto-grpc==1.45.2",
     "opentelemetry-exporter-otlp-proto-http==1.45.2",
+    "pika==1.4.4",
+    "nats-py==2.16.0",
 ];
 
 /// The interpreter that has them: what tests get as `HOPSCOPE_TEST_PYTHON`.
@@ -28,7 +31,7 @@ pub fn interpreter() -> Result<PathBuf> {
     pip.args(["-m", "pip", "install", "--quiet", "--retries", "2"]).args(PACKAGES);
     if !made || !run::show(&mut pip)?.success() {
         bail!(
-            "cannot install OpenTelemetry's Python exporters\nhint: is the network there, and python3-venv installed?"
+            "cannot install the Python packages of the tests\nhint: is the network there, and python3-venv installed?"
         );
     }
     fs::write(marker, PACKAGES.join("\n"))?;

@@ -1,13 +1,15 @@
 //! [`TracedClient`]: publish and subscribe on core NATS.
 
 use crate::NatsHeaders;
+use crate::copies::original;
 use crate::headers::message_id;
 use async_nats::client::PublishError;
 use async_nats::subject::ToSubject;
-use async_nats::{Client, HeaderMap, Message, SubscribeError, Subscriber};
+use async_nats::{Client, HeaderMap, Message, Subject, SubscribeError, Subscriber};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
-use hopscope_sdk::{Details, Failure, Place, Server, Telemetry, Traced};
+use hopscope_sdk::dead_letter::Original;
+use hopscope_sdk::{Delivery, Details, Failure, Place, Server, Telemetry, Traced};
 use std::fmt::Debug;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -16,8 +18,8 @@ use std::task::{Context, Poll};
 #[derive(Clone, Debug)]
 pub struct TracedClient {
     client: Client,
-    telemetry: Telemetry,
-    server: Option<(String, u16)>,
+    pub(crate) telemetry: Telemetry,
+    pub(crate) server: Option<(String, u16)>,
 }
 
 /// A subscription; every message has what is known about it beside it.
@@ -62,13 +64,25 @@ impl TracedClient {
     pub async fn publish_with_headers<S: ToSubject>(
         &self,
         subject: S,
-        mut headers: HeaderMap,
+        headers: HeaderMap,
         payload: Bytes,
     ) -> Result<(), PublishError> {
-        let subject = subject.to_subject();
+        self.publish_in(subject.to_subject(), headers, payload, "").await
+    }
+
+    pub(crate) async fn publish_in(
+        &self,
+        subject: Subject,
+        mut headers: HeaderMap,
+        payload: Bytes,
+        conversation: &str,
+    ) -> Result<(), PublishError> {
         let details = Details {
             server: as_server(self.server.as_ref()),
+            message_id: message_id(Some(&headers)),
+            correlation_id: conversation,
             body_bytes: Some(payload.len() as u64),
+            template: template(&subject),
             ..Details::default()
         };
         let sending = self.telemetry.send("publish", Place::Nats { subject: &subject }, &details);
@@ -121,18 +135,33 @@ impl TracedSubscriber {
     }
 
     fn trace(&self, message: Message) -> Traced<Message> {
-        let details = Details {
-            server: as_server(self.server.as_ref()),
-            group: &self.group,
-            message_id: message_id(message.headers.as_ref()),
-            body_bytes: Some(message.payload.len() as u64),
-            ..Details::default()
-        };
-        let place = Place::Nats { subject: &message.subject };
-        let headers = NatsHeaders(message.headers.as_ref());
-        let delivery = self.telemetry.receive("receive", place, &details, &headers);
+        let reply_to = message.reply.clone().unwrap_or_else(|| "".into());
+        let delivery = receive(&self.telemetry, self.server.as_ref(), &self.group, &reply_to, &message);
         Traced::new(message, delivery)
     }
+}
+
+/// Records that this message was handed over. `conversation`: what a request and its reply have in common.
+pub(crate) fn receive(
+    telemetry: &Telemetry,
+    server: Option<&(String, u16)>,
+    group: &str,
+    conversation: &str,
+    message: &Message,
+) -> Delivery {
+    let headers = message.headers.as_ref();
+    let copied = original(&message.subject, headers);
+    let details = Details {
+        server: as_server(server),
+        group,
+        message_id: message_id(headers),
+        correlation_id: conversation,
+        body_bytes: Some(message.payload.len() as u64),
+        copied_from: copied.as_ref().map(Original::copied_from),
+        template: template(&message.subject),
+        ..Details::default()
+    };
+    telemetry.receive("receive", Place::Nats { subject: &message.subject }, &details, &NatsHeaders(headers))
 }
 
 impl Stream for TracedSubscriber {
@@ -142,6 +171,11 @@ impl Stream for TracedSubscriber {
         let next = self.subscriber.poll_next_unpin(task);
         next.map(|message| message.map(|message| self.trace(message)))
     }
+}
+
+/// An inbox is made for one reply: spans and metrics are named for all of them together.
+pub(crate) fn template(subject: &str) -> &'static str {
+    if subject.starts_with("_INBOX.") { "_INBOX.>" } else { "" }
 }
 
 /// The address that the server gives for itself; a wildcard names nobody.

@@ -11,19 +11,17 @@ use hopscope_sdk::{CarrierMut, Headers};
 pub struct NatsHeaders<M>(pub M);
 
 impl<M: AsHeaders> Headers for NatsHeaders<M> {
-    fn get_all(&self, name: &str, visit: &mut dyn FnMut(Option<&[u8]>)) {
-        for value in self.0.headers().into_iter().flat_map(|map| named(map, name)) {
-            visit(Some(value.as_str().as_bytes()));
+    fn each(&self, visit: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+        for (name, values) in self.0.headers().into_iter().flat_map(HeaderMap::iter) {
+            let name: &str = name.as_ref();
+            values.iter().for_each(|value| visit(name.as_bytes(), Some(value.as_str().as_bytes())));
         }
     }
 }
 
 impl CarrierMut for NatsHeaders<&mut HeaderMap> {
-    fn remove(&mut self, names: &[&str]) {
-        let is_named = |key: &HeaderName| {
-            let key: &str = key.as_ref();
-            names.iter().any(|name| key.eq_ignore_ascii_case(name))
-        };
+    fn remove(&mut self, is_named: &dyn Fn(&[u8]) -> bool) {
+        let is_named = |key: &HeaderName| is_named(AsRef::<str>::as_ref(key).as_bytes());
         if !self.0.iter().any(|(key, _)| is_named(key)) {
             return;
         }
@@ -36,12 +34,15 @@ impl CarrierMut for NatsHeaders<&mut HeaderMap> {
     }
 
     fn set(&mut self, name: &str, value: &str) {
-        self.remove(&[name]);
+        self.remove(&|key| key.eq_ignore_ascii_case(name.as_bytes()));
         // Only the fallible conversions do not panic. What cannot be a header (line breaks) is left out.
         if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse::<HeaderValue>()) {
             self.0.insert(name, value);
         }
     }
+
+    /// Headers of NATS are lines of text.
+    fn set_bytes(&mut self, _name: &str, _value: &[u8]) {}
 }
 
 impl Injector for NatsHeaders<&mut HeaderMap> {

@@ -1,4 +1,4 @@
-//! Traced publish, subscribe and JetStream for async-nats.
+//! Traced publish, subscribe, request and JetStream for async-nats.
 //!
 //! ```no_run
 //! use hopscope_async_nats::TracedJetStream;
@@ -26,23 +26,34 @@
 //! # }
 //! ```
 //!
+//! Or leave the loop to [`TracedMessages::run`]: handlers side by side, retries, dead letters, a shutdown that loses nothing.
+//!
 //! Core NATS acknowledges nothing: [`TracedClient::publish`] ends as unknown (`hopscope.outcome`), because nobody
 //! can say whether a subscriber got the message.
 //!
 //! # It is not
 //! - a `Deref` to the client: an untraced publish would compile unseen. `inner()` says it in so many words;
 //! - a change of received messages: what is known about them stands beside them;
-//! - a tracer of requests and replies, key-value and object stores, services and batches yet.
+//! - a reader of advisories: what the server itself gives up at `max_deliver` is not traced;
+//! - a tracer of key-value and object stores and services.
 
 mod client;
+mod copies;
 mod headers;
 mod jetstream;
+mod messages;
+mod request;
+mod run;
+mod settle;
 mod work;
 
 pub use client::{TracedClient, TracedSubscriber};
+pub use copies::DeadLetter;
 pub use headers::NatsHeaders;
-pub use jetstream::{TracedAck, TracedJetStream, TracedMessages};
-pub use work::{Received, Work};
+pub use jetstream::{TracedAck, TracedJetStream};
+pub use messages::{FetchError, Received, TracedMessages};
+pub use run::{Options, RunError};
+pub use work::Work;
 
 /// The client library that this is for.
 pub use async_nats;

@@ -1,20 +1,13 @@
-//! [`Received`] and [`Work`]: a JetStream message, and a handler at work on it.
+//! [`Work`]: a handler at work on a JetStream message.
 
-use async_nats::client::PublishError;
+use crate::Received;
+use crate::settle::{of, reason};
+use async_nats::Error;
 use async_nats::jetstream::{AckKind, Message};
-use async_nats::{Error, RequestError};
-use hopscope_sdk::opentelemetry::{Context, ContextGuard, KeyValue};
-use hopscope_sdk::{Declared, Delivery, Disposition, Failure, Outcome, Processing, Run, Settling};
+use hopscope_sdk::opentelemetry::{Context, ContextGuard};
+use hopscope_sdk::{Declared, Disposition, Failure, Outcome, Processing, Run};
 use std::future::Future;
 use std::time::Duration;
-
-/// A JetStream message with what is known about it beside it.
-#[derive(Debug)]
-pub struct Received {
-    message: Message,
-    delivery: Delivery,
-    next: Option<i64>,
-}
 
 /// A handler at work on a message: a process span that ends when the outcome is declared by one of the verbs that
 /// consume it, then a settle span. Dropped without a word it is recorded as unknown, and JetStream delivers again.
@@ -24,41 +17,22 @@ pub struct Received {
 #[must_use = "settle the message: ack, double_ack, nak, term or settle"]
 pub struct Work {
     processing: Processing,
-    message: Message,
-    next: Option<i64>,
-}
-
-impl Received {
-    pub(crate) fn new(message: Message, delivery: Delivery, next: Option<i64>) -> Self {
-        Self { message, delivery, next }
-    }
-
-    /// The message, as the client gave it. What is settled through it is not traced.
-    pub fn message(&self) -> &Message {
-        &self.message
-    }
-
-    /// What is known about it.
-    pub fn delivery(&self) -> &Delivery {
-        &self.delivery
-    }
-
-    /// The handler begins: starts the process span.
-    pub fn process(self) -> Work {
-        let Self { message, delivery, next } = self;
-        Work { processing: delivery.process(), message, next }
-    }
-
-    /// The message and what is known about it, apart.
-    pub fn into_parts(self) -> (Message, Delivery) {
-        (self.message, self.delivery)
-    }
+    received: Received,
 }
 
 impl Work {
+    pub(crate) fn new(received: Received) -> Self {
+        Self { processing: received.delivery().process(), received }
+    }
+
     /// The message.
     pub fn message(&self) -> &Message {
-        &self.message
+        self.received.message()
+    }
+
+    /// The message with what is known about it.
+    pub fn received(&self) -> &Received {
+        &self.received
     }
 
     /// The process guard, for its attributes and its delivery.
@@ -94,13 +68,8 @@ impl Work {
     /// # Errors
     /// The client's; it is in the settle span too.
     pub async fn double_ack(self) -> Result<(), Error> {
-        let (settling, message) = self.declare(AckKind::Ack, Outcome::Ok);
-        let result = confirmed_ack(&message).await;
-        match &result {
-            Ok(()) => settling.confirm(),
-            Err(error) => settling.fail(failure(error)),
-        }
-        result
+        let (received, declared) = self.declare(Outcome::Ok, Disposition::Accept);
+        received.double_ack(declared).await
     }
 
     /// Failed; to be delivered again (`-NAK`), after the delay where there is one.
@@ -112,13 +81,15 @@ impl Work {
         self.settle(AckKind::Nak(delay), outcome).await
     }
 
-    /// Failed; never to be delivered again (`+TERM`).
+    /// Failed; never to be delivered again (`+TERM`, with the failure as the reason).
     ///
     /// # Errors
     /// The client's; it is in the settle span too.
     pub async fn term(self, failure: impl Into<Failure>) -> Result<(), Error> {
-        let outcome = Outcome::Failed(failure.into());
-        self.settle(AckKind::Term, outcome).await
+        let failure = failure.into();
+        let reason = reason(&failure);
+        let (received, declared) = self.declare(Outcome::Failed(failure), Disposition::Reject);
+        received.term(declared, &reason).await
     }
 
     /// Still at it (`+WPI`): the server starts its clock anew. Nothing ends.
@@ -126,7 +97,7 @@ impl Work {
     /// # Errors
     /// The client's.
     pub async fn progress(&self) -> Result<(), Error> {
-        self.message.ack_with(AckKind::Progress).await
+        self.message().ack_with(AckKind::Progress).await
     }
 
     /// Any outcome with any acknowledgement.
@@ -134,13 +105,9 @@ impl Work {
     /// # Errors
     /// The client's; it is in the settle span too.
     pub async fn settle(self, kind: AckKind, outcome: Outcome) -> Result<(), Error> {
-        let (settling, message) = self.declare(kind, outcome);
-        let result = message.ack_with(kind).await;
-        match &result {
-            Ok(()) => settling.sent(),
-            Err(error) => settling.fail(failure(error)),
-        }
-        result
+        let (_, disposition) = of(kind);
+        let (received, declared) = self.declare(outcome, disposition);
+        received.settle(declared, kind).await
     }
 
     /// Ends the process span without telling the server: for consumers that need no acknowledgement.
@@ -148,44 +115,8 @@ impl Work {
         self.processing.declare(outcome, None)
     }
 
-    fn declare(self, kind: AckKind, outcome: Outcome) -> (Settling, Message) {
-        let Self { processing, message, next } = self;
-        let (operation, disposition) = match kind {
-            AckKind::Ack | AckKind::Next => ("ack", Disposition::Accept),
-            AckKind::Nak(_) => ("nak", Disposition::Retry),
-            AckKind::Term => ("term", Disposition::Reject),
-            // Asks for more time, and so for the message to stay with this consumer.
-            AckKind::Progress => ("progress", Disposition::Retry),
-        };
-        let settling = processing.declare(outcome, Some(disposition)).settle(operation);
-        if let AckKind::Nak(Some(delay)) = kind
-            && let Ok(delay_ms) = i64::try_from(delay.as_millis())
-        {
-            settling.set_attribute(KeyValue::new("messaging.nats.nak_delay_ms", delay_ms));
-        }
-        if let (Some(next), Disposition::Accept) = (next, disposition) {
-            settling.set_attribute(KeyValue::new("hopscope.progress.next", next));
-        }
-        (settling, message)
+    fn declare(self, outcome: Outcome, disposition: Disposition) -> (Received, Declared) {
+        let Self { processing, received } = self;
+        (received, processing.declare(outcome, Some(disposition)))
     }
-}
-
-/// The client's own double ack takes any answer for a confirmation, also "no responders": that the consumer is gone.
-/// A request tells the two apart.
-async fn confirmed_ack(message: &Message) -> Result<(), Error> {
-    let Some(reply) = message.reply.clone() else { return message.double_ack().await };
-    message.context.client().request(reply, AckKind::Ack.into()).await?;
-    Ok(())
-}
-
-/// The kind of the client's error, where it has one.
-fn failure(error: &Error) -> Failure {
-    let kind = if let Some(error) = error.downcast_ref::<RequestError>() {
-        format!("{:?}", error.kind())
-    } else if let Some(error) = error.downcast_ref::<PublishError>() {
-        format!("{:?}", error.kind())
-    } else {
-        "_OTHER".to_owned()
-    };
-    Failure::new(kind, error)
 }

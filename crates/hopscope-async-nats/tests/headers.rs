@@ -10,18 +10,22 @@ use hopscope_sdk::{CarrierMut, Headers, kit};
 struct Owned(HeaderMap);
 
 impl Headers for Owned {
-    fn get_all(&self, name: &str, visit: &mut dyn FnMut(Option<&[u8]>)) {
-        Headers::get_all(&NatsHeaders(&self.0), name, visit);
+    fn each(&self, visit: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+        NatsHeaders(&self.0).each(visit);
     }
 }
 
 impl CarrierMut for Owned {
-    fn remove(&mut self, names: &[&str]) {
-        NatsHeaders(&mut self.0).remove(names);
+    fn remove(&mut self, is_named: &dyn Fn(&[u8]) -> bool) {
+        NatsHeaders(&mut self.0).remove(is_named);
     }
 
     fn set(&mut self, name: &str, value: &str) {
         CarrierMut::set(&mut NatsHeaders(&mut self.0), name, value);
+    }
+
+    fn set_bytes(&mut self, name: &str, value: &[u8]) {
+        NatsHeaders(&mut self.0).set_bytes(name, value);
     }
 }
 

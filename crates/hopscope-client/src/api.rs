@@ -7,6 +7,8 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use utoipa::ToSchema;
 
+pub use crate::rates::{Bound, Durations, Flow, Rate, RatesAnswer};
+
 /// A 64-bit integer, as a decimal string in JSON. Times are nanoseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, ToSchema)]
 #[schema(value_type = String, example = "1795243117219359043")]
@@ -511,7 +513,7 @@ pub struct StatusAnswer {
 /// The conservation of one receiver, in events.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Receiver {
-    /// `otlp_grpc`, `otlp_http`.
+    /// `otlp_grpc`, `otlp_http`, or of a source on a broker its name.
     pub name: String,
     /// Taken off the wire.
     pub received: Int64,
@@ -527,6 +529,23 @@ pub struct Receiver {
     pub invalid_requests: Int64,
     /// As `invalid_requests`.
     pub last_error: Option<String>,
+    /// The connection to a broker, of receivers that read from one.
+    pub connection: Option<Connection>,
+}
+
+/// How a receiver stands with its broker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Connection {
+    /// Whether it reads now.
+    pub up: bool,
+    /// Since when that is so.
+    pub since_ns: Int64,
+    /// Why it does not.
+    pub why: Option<String>,
+    /// How often it stopped reading.
+    pub lost: Int64,
+    /// Records that wait at the broker, where it tells.
+    pub lag: Option<Int64>,
 }
 
 /// Events left out for one reason.

@@ -1,7 +1,8 @@
 //! [`Client`]: one method for each answer of the API.
 
 use crate::api::{
-    DestinationsAnswer, ErrorAnswer, FindAnswer, MessageAnswer, ServicesAnswer, StatusAnswer, TraceAnswer,
+    DestinationsAnswer, ErrorAnswer, FindAnswer, MessageAnswer, RatesAnswer, ServicesAnswer, StatusAnswer,
+    TraceAnswer,
 };
 use crate::live::LiveStream;
 use crate::{Error, ErrorKind};
@@ -69,6 +70,14 @@ impl Client {
     /// Services and their counts; `since` as in a query (`1h`), `None` for all.
     pub async fn services(&self, since: Option<&str>) -> Result<ServicesAnswer, Error> {
         self.get("services", &since.map(|since| ("since", since)).into_iter().collect::<Vec<_>>()).await
+    }
+
+    /// Messages over time by destination and group; `since` as in a query (`1h`), `None` for the last hour, `q` a
+    /// query of names, empty for all.
+    pub async fn rates(&self, since: Option<&str>, q: &str) -> Result<RatesAnswer, Error> {
+        let mut parameters = vec![("q", q)];
+        parameters.extend(since.map(|since| ("since", since)));
+        self.get("rates", &parameters).await
     }
 
     /// How the server is.

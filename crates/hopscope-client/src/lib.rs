@@ -6,6 +6,7 @@ pub mod api;
 mod client;
 mod error;
 mod live;
+mod rates;
 
 pub use client::Client;
 pub use error::{Error, ErrorKind};

@@ -1,5 +1,6 @@
 //! AMQP header tables as carriers of context.
 
+use hopscope_sdk::dead_letter::Edit;
 use hopscope_sdk::{CarrierMut, Headers};
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 use std::collections::BTreeMap;
@@ -12,11 +13,9 @@ use std::collections::BTreeMap;
 pub struct ReadHeaders<'a>(pub Option<&'a FieldTable>);
 
 impl Headers for ReadHeaders<'_> {
-    fn get_all(&self, name: &str, visit: &mut dyn FnMut(Option<&[u8]>)) {
+    fn each(&self, visit: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
         for (key, value) in self.0.into_iter().flatten() {
-            if key.as_str().eq_ignore_ascii_case(name) {
-                read(value, visit);
-            }
+            read(key, value, visit);
         }
     }
 }
@@ -40,33 +39,53 @@ impl From<AmqpHeaders> for FieldTable {
 }
 
 impl Headers for AmqpHeaders {
-    fn get_all(&self, name: &str, visit: &mut dyn FnMut(Option<&[u8]>)) {
+    fn each(&self, visit: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
         for (key, value) in &self.0 {
-            if key.as_str().eq_ignore_ascii_case(name) {
-                read(value, visit);
-            }
+            read(key, value, visit);
         }
     }
 }
 
 impl CarrierMut for AmqpHeaders {
-    fn remove(&mut self, names: &[&str]) {
-        self.0.retain(|key, _| !names.iter().any(|name| key.as_str().eq_ignore_ascii_case(name)));
+    fn remove(&mut self, is_named: &dyn Fn(&[u8]) -> bool) {
+        self.0.retain(|key, _| !is_named(key.as_str().as_bytes()));
     }
 
     fn set(&mut self, name: &str, value: &str) {
+        self.set_bytes(name, value.as_bytes());
+    }
+
+    /// A long string holds any bytes.
+    fn set_bytes(&mut self, name: &str, value: &[u8]) {
         let Ok(key) = ShortString::try_new(name) else { return };
-        self.remove(&[name]);
-        self.0.insert(key, AMQPValue::LongString(LongString::from(value.as_bytes())));
+        self.remove(&|key| key.eq_ignore_ascii_case(name.as_bytes()));
+        self.0.insert(key, AMQPValue::LongString(LongString::from(value)));
     }
 }
 
-fn read(value: &AMQPValue, visit: &mut dyn FnMut(Option<&[u8]>)) {
+impl AmqpHeaders {
+    /// Makes that change: what goes, then what comes. Values are long strings, whatever their bytes.
+    pub fn edit(&mut self, edit: &Edit) {
+        self.remove_named(&edit.remove);
+        for (name, value) in &edit.set {
+            self.set_bytes(name, value);
+        }
+    }
+
+    pub(crate) fn remove_named(&mut self, names: &[&str]) {
+        self.remove(&|key| names.iter().any(|name| key.eq_ignore_ascii_case(name.as_bytes())));
+    }
+}
+
+type Visit<'v> = dyn FnMut(&[u8], Option<&[u8]>) + 'v;
+
+fn read(name: &ShortString, value: &AMQPValue, visit: &mut Visit<'_>) {
+    let name = name.as_str().as_bytes();
     match value {
-        AMQPValue::LongString(text) => visit(Some(text.as_bytes())),
-        AMQPValue::ShortString(text) => visit(Some(text.as_str().as_bytes())),
-        AMQPValue::ByteArray(bytes) => visit(Some(bytes.as_slice())),
-        other => visit(scalar(other).as_deref().map(str::as_bytes)),
+        AMQPValue::LongString(text) => visit(name, Some(text.as_bytes())),
+        AMQPValue::ShortString(text) => visit(name, Some(text.as_str().as_bytes())),
+        AMQPValue::ByteArray(bytes) => visit(name, Some(bytes.as_slice())),
+        other => visit(name, scalar(other).as_deref().map(str::as_bytes)),
     }
 }
 

@@ -1,23 +1,23 @@
 //! [`TracedChannel`]: lapin's channel with traced verbs.
 
-use crate::carrier::{AmqpHeaders, ReadHeaders};
-use crate::consumer::{TracedConsumer, receive};
-use crate::failure::{failure, returned};
-use hopscope_sdk::{Details, Failure, Headers, Place, Sending, Server, Telemetry, Traced};
+use crate::carrier::ReadHeaders;
+use crate::consumer::TracedConsumer;
+use crate::publish::Returned;
+use crate::receive::receive;
+use hopscope_sdk::{Headers, Server, Telemetry, Traced};
+use lapin::Channel;
 use lapin::message::BasicGetMessage;
-use lapin::options::{BasicConsumeOptions, BasicGetOptions, BasicPublishOptions};
+use lapin::options::{BasicConsumeOptions, BasicGetOptions};
 use lapin::types::{FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Confirmation, PublisherConfirm};
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 /// A [`Channel`] whose publishes, consumers and gets are traced. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct TracedChannel {
-    channel: Channel,
-    settings: Arc<Settings>,
+    pub(crate) channel: Channel,
+    pub(crate) settings: Arc<Settings>,
+    /// Shared by all clones: it is about the channel.
+    pub(crate) returned: Arc<Returned>,
 }
 
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ impl TracedChannel {
     /// Around a channel, with the global telemetry: call `hopscope_sdk::setup` before.
     pub fn new(channel: Channel) -> Self {
         let settings = Settings { telemetry: Telemetry::global(), server: None, key_headers: Vec::new() };
-        Self { channel, settings: Arc::new(settings) }
+        Self { channel, settings: Arc::new(settings), returned: Arc::default() }
     }
 
     /// The same, with telemetry of its own.
@@ -49,66 +49,16 @@ impl TracedChannel {
     }
 
     /// Headers whose values are business keys (`order-id`): recorded when sent and when received. AMQP has no key
-    /// of its own.
+    /// of its own. The first is what [`Order::ByKey`](hopscope_sdk::work::Order::ByKey) goes by.
     #[must_use]
     pub fn with_key_headers<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         Arc::make_mut(&mut self.settings).key_headers = names.into_iter().map(Into::into).collect();
         self
     }
 
-    /// lapin's channel, untraced: topology, `confirm_select`, `basic_qos`, transactions.
+    /// lapin's channel, untraced: topology, `confirm_select`, `basic_qos`.
     pub fn inner(&self) -> &Channel {
         &self.channel
-    }
-
-    /// [`Channel::basic_publish`], traced until the confirm, which needs `confirm_select` once on the channel:
-    /// without it the broker says nothing, and the outcome is recorded as unknown.
-    ///
-    /// The context goes into the headers; payload and all other properties stay as they are. A
-    /// `message_id` property is recorded where the application set one.
-    ///
-    /// # Errors
-    /// lapin's own.
-    pub async fn basic_publish(
-        &self,
-        exchange: ShortString,
-        routing_key: ShortString,
-        options: BasicPublishOptions,
-        payload: &[u8],
-        properties: BasicProperties,
-    ) -> lapin::Result<TracedConfirm> {
-        let place = Place::RabbitMq {
-            exchange: exchange.as_str(),
-            routing_key: routing_key.as_str(),
-            queue: "",
-            stream_offset: None,
-        };
-        let keys = self.settings.keys(properties.headers().as_ref());
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let details = Details {
-            server: self.settings.server(),
-            message_id: text(properties.message_id()),
-            correlation_id: text(properties.correlation_id()),
-            keys: &keys,
-            body_bytes: u64::try_from(payload.len()).ok(),
-            ..Details::default()
-        };
-        let sending = self.settings.telemetry.send("publish", place, &details);
-        let mut headers = AmqpHeaders::from(properties.headers().as_ref());
-        sending.inject(&mut headers);
-        let headers = FieldTable::from(headers);
-        let properties = if properties.headers().is_none() && headers.inner().is_empty() {
-            properties
-        } else {
-            properties.with_headers(headers)
-        };
-        match self.channel.basic_publish(exchange, routing_key, options, payload, properties).await {
-            Ok(confirm) => Ok(TracedConfirm { confirm, sending: Some(sending) }),
-            Err(error) => {
-                sending.fail(failure(&error));
-                Err(error)
-            }
-        }
     }
 
     /// [`Channel::basic_consume`], traced: each delivery that the stream gives is a receive.
@@ -123,7 +73,7 @@ impl TracedChannel {
         arguments: FieldTable,
     ) -> lapin::Result<TracedConsumer> {
         let consumer = self.channel.basic_consume(queue, consumer_tag, options, arguments).await?;
-        Ok(TracedConsumer::new(consumer, Arc::clone(&self.settings)))
+        Ok(TracedConsumer::new(consumer, self.clone(), options.no_ack))
     }
 
     /// [`Channel::basic_get`], traced; an empty queue is no receive.
@@ -158,39 +108,6 @@ impl Settings {
             });
         }
         keys
-    }
-}
-
-/// The broker's answer to come, as [`PublisherConfirm`]: the send's span ends when it resolves. Dropped before, its
-/// outcome is unknown.
-#[derive(Debug)]
-#[must_use = "the broker has not confirmed the message before this resolves"]
-pub struct TracedConfirm {
-    confirm: PublisherConfirm,
-    sending: Option<Sending>,
-}
-
-impl Future for TracedConfirm {
-    type Output = lapin::Result<Confirmation>;
-
-    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = std::task::ready!(Pin::new(&mut self.confirm).poll(task));
-        if let Some(sending) = self.sending.take() {
-            end(sending, &answer);
-        }
-        Poll::Ready(answer)
-    }
-}
-
-fn end(sending: Sending, answer: &lapin::Result<Confirmation>) {
-    match answer {
-        Ok(Confirmation::Ack(None)) => sending.accepted(),
-        Ok(Confirmation::Ack(Some(message)) | Confirmation::Nack(Some(message))) => {
-            sending.fail(returned(message))
-        }
-        Ok(Confirmation::Nack(None)) => sending.fail(Failure::new("nack", "refused by the broker")),
-        Ok(Confirmation::NotRequested) => sending.unconfirmed(),
-        Err(error) => sending.fail(failure(error)),
     }
 }
 

@@ -31,20 +31,55 @@
 //! # Ok(()) }
 //! ```
 //!
+//! Or leave retries, dead letters, order and shutdown to [`TracedConsumer::run`]:
+//!
+//! ```no_run
+//! use hopscope_lapin::{Again, DeadLetter, DelayQueues, Options, TracedChannel};
+//! use hopscope_sdk::Retry;
+//! use lapin::options::{BasicConsumeOptions, BasicQosOptions};
+//! use std::time::Duration;
+//! # async fn charge(_: &[u8]) -> Result<(), std::io::Error> { Ok(()) }
+//! # async fn example(channel: TracedChannel, copies: TracedChannel, stop: impl Future<Output = ()>) -> lapin::Result<()> {
+//! channel.inner().basic_qos(32, BasicQosOptions::default()).await?;
+//! let consumer = channel
+//!     .basic_consume("payments".into(), "worker".into(), BasicConsumeOptions::default(), Default::default())
+//!     .await?;
+//! let options = Options {
+//!     workers_max: 16,
+//!     retry: Retry::times(5).exponential(Duration::from_secs(1), 2.0, Duration::from_secs(60)),
+//!     again: Again::Delay(DelayQueues::new(copies.clone())),
+//!     dead_letter: Some(DeadLetter::to_queue(copies, "payments.dead")),
+//!     ..Options::default()
+//! };
+//! consumer.run(options, |payment| async move { charge(&payment.message().data).await }, stop).await
+//! # }
+//! ```
+//!
 //! # It is not
 //! - a client: connections, topology, recovery and prefetch stay lapin's, by [`TracedChannel::inner`];
 //! - a delegate: [`lapin::Consumer::set_delegate`] is not traced, the stream is;
-//! - a writer of payloads: only the headers of the trace context are set, everything else stays as it is.
+//! - a writer of payloads: only the headers of the trace context are set, everything else stays as it is. (Copies that
+//!   you ask for, dead letters and retries, get headers that say what they are copies of.)
 
 mod carrier;
 mod channel;
 mod consumer;
+mod copy;
 mod death;
 mod failure;
+mod publish;
+mod receive;
+mod request;
 mod settle;
 
 pub use carrier::{AmqpHeaders, ReadHeaders};
-pub use channel::{TracedChannel, TracedConfirm};
-pub use consumer::TracedConsumer;
+pub use channel::TracedChannel;
+pub use consumer::{Again, Options, TracedConsumer};
+pub use copy::{CopyError, DeadLetter, DelayQueues};
 pub use hopscope_sdk::Traced;
-pub use settle::Settle;
+pub use publish::{Publish, TracedConfirm, Transaction};
+pub use request::{RequestError, Requester};
+pub use settle::{Message, Settle, ack_multiple};
+
+/// The client library that this is for.
+pub use lapin;

@@ -4,7 +4,7 @@
 //! Pure: values in, values out. It is not: I/O, a clock, randomness, async, serde. Whoever needs one of those
 //! has it at the edge and passes the value in.
 //!
-//! - [`MessageEvent`], [`Progress`]: the facts. [`Batch`]: how they travel.
+//! - [`MessageEvent`], [`Progress`], [`Tally`]: the facts. [`Batch`]: how they travel.
 //! - [`Key`], [`Evidence`]: how a store is asked about one message.
 //! - [`Trajectory`]: the story that is told from it.
 
@@ -17,6 +17,7 @@ mod id;
 mod progress;
 pub mod query;
 mod reference;
+mod tally;
 mod texts;
 mod trajectory;
 
@@ -26,7 +27,7 @@ pub use assemble::{
 };
 pub use batch::{
     Attribute, Batch, BatchBuilder, Cell, EventColumns, EventRef, EventRow, Lists, OutcomeCode, ProgressRow,
-    Tenant, TextColumn, UNKNOWN,
+    TallyRow, Tenant, TextColumn, UNKNOWN,
 };
 pub use event::{Disposition, Grade, MessageEvent, Outcome, Source, Stage, Value, system};
 pub use evidence::{Coverage, Evidence, Key, Limits, Position};
@@ -34,6 +35,7 @@ pub use id::{EventId, SpanContext, SpanId, TraceId};
 pub use progress::{Progress, ProgressKind};
 pub use query::Query;
 pub use reference::RefError;
+pub use tally::{Measure, Quantile, SeriesId, Spread, Tally, Temporality};
 pub use texts::{Text, Texts};
 pub use trajectory::{
     Attempt, Copy, CopyKind, Gap, GapKind, GroupStory, Join, JoinedEvent, Latency, MessageRef, Point,

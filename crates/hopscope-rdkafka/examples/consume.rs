@@ -1,9 +1,12 @@
-//! Works on one order from Kafka and commits it. `cargo run -p hopscope-rdkafka --example consume`
+//! Works on orders from Kafka until Ctrl-C. `cargo run -p hopscope-rdkafka --example consume`
+//! (`KAFKA=host:port`; the topics `orders`, `orders.retry.payment` and `orders.dlt.payment` must exist).
 //!
-//! What to look at: `poll orders` and `process orders` linked to the sender's span, then one `commit orders` with
-//! `hopscope.progress.next`.
+//! What to look at: `poll orders` and `process orders` linked to the sender's span; for an order that is no text a copy
+//! `send orders.retry.payment`, tried again five seconds later, and in the end `send orders.dlt.payment`; one `commit`
+//! for each partition with `hopscope.progress.next`.
 
-use hopscope_rdkafka::TracedConsumer;
+use hopscope_rdkafka::{DeadLetter, Options, Received, RetryTopic, TracedConsumer, TracedProducer};
+use hopscope_sdk::Retry;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::Consumer;
 use rdkafka::message::Message;
@@ -20,23 +23,22 @@ async fn main() -> anyhow::Result<()> {
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "earliest");
 
+    let producer = TracedProducer::from_config(&config)?;
+    let retry_topic = RetryTopic::name("orders", "payment");
+    let retry = Retry::times(3).fixed(Duration::from_secs(5));
+    let options = Options {
+        retry: Some(RetryTopic::to(producer.clone(), &retry_topic, retry)),
+        dead_letter: Some(DeadLetter::to(producer, DeadLetter::name("orders", "payment"))),
+        ..Options::default()
+    };
     let consumer = TracedConsumer::from_config(&config)?;
-    consumer.inner().subscribe(&["orders"])?;
-    let message = consumer.recv().await?;
-    let work = message.process();
-    match work.run(charge(message.message().payload())).await {
-        Ok(()) => {
-            work.succeed();
-            consumer.commit_message(&message).await?;
-        }
-        // Not committed: it is read again after a restart.
-        Err(error) => drop(work.fail(&error)),
-    }
+    consumer.inner().subscribe(&["orders", &retry_topic])?;
+    consumer.run(options, charge, async { drop(tokio::signal::ctrl_c().await) }).await?;
     telemetry.shutdown(Duration::from_secs(5));
     Ok(())
 }
 
 /// What the handler sends and calls here becomes the child of the process span.
-async fn charge(order: Option<&[u8]>) -> Result<(), std::str::Utf8Error> {
-    std::str::from_utf8(order.unwrap_or_default()).map(drop)
+async fn charge(order: Received) -> Result<(), std::str::Utf8Error> {
+    std::str::from_utf8(order.message().payload().unwrap_or_default()).map(drop)
 }

@@ -1,10 +1,8 @@
 //! What producer and consumer know about their client, and how errors are named.
 
-use hopscope_sdk::opentelemetry::KeyValue;
 use hopscope_sdk::{Details, Failure, Server};
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
-use rdkafka::message::Timestamp;
 use std::sync::OnceLock;
 
 /// The parts of a configuration that say whose messages these are.
@@ -14,6 +12,7 @@ pub(crate) struct Client {
     client_id: String,
     group: String,
     cluster: OnceLock<String>,
+    pub transactional_id: String,
 }
 
 impl Client {
@@ -25,6 +24,7 @@ impl Client {
             client_id: get("client.id"),
             group: get("group.id"),
             cluster: OnceLock::new(),
+            transactional_id: get("transactional.id"),
         }
     }
 
@@ -74,26 +74,6 @@ pub(crate) fn failure(error: &KafkaError) -> Failure {
         kind.push(letter.to_ascii_uppercase());
     }
     Failure::new(kind, error)
-}
-
-/// Broker time and origin time of a record's timestamp, nanoseconds.
-pub(crate) fn times_ns(timestamp: Timestamp) -> (Option<i64>, Option<i64>) {
-    let ns = |ms: i64| ms.checked_mul(1_000_000);
-    match timestamp {
-        Timestamp::NotAvailable => (None, None),
-        Timestamp::CreateTime(ms) => (None, ns(ms)),
-        Timestamp::LogAppendTime(ms) => (ns(ms), None),
-    }
-}
-
-/// A key that is text. Bytes have no canonical text form, and then the conventions want none.
-pub(crate) fn key_text(key: Option<&[u8]>) -> &str {
-    key.and_then(|key| std::str::from_utf8(key).ok()).unwrap_or_default()
-}
-
-/// A record without a payload says that its key is deleted. Written only where it is so.
-pub(crate) fn tombstone(payload: Option<&[u8]>) -> Option<KeyValue> {
-    payload.is_none().then(|| KeyValue::new("messaging.kafka.message.tombstone", true))
 }
 
 #[cfg(test)]

@@ -16,25 +16,21 @@ pub struct ReadHeaders<'a>(pub Option<&'a BorrowedHeaders>);
 pub struct KafkaHeaders<'a>(pub &'a mut OwnedHeaders);
 
 impl Headers for ReadHeaders<'_> {
-    fn get_all(&self, name: &str, visit: &mut dyn FnMut(Option<&[u8]>)) {
-        let Some(headers) = self.0 else { return };
-        for (key, value) in raw::iter(headers) {
-            if key.to_bytes().eq_ignore_ascii_case(name.as_bytes()) {
-                visit(value);
-            }
+    fn each(&self, visit: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+        for (key, value) in self.0.into_iter().flat_map(raw::iter) {
+            visit(key.to_bytes(), value);
         }
     }
 }
 
 impl Headers for KafkaHeaders<'_> {
-    fn get_all(&self, name: &str, visit: &mut dyn FnMut(Option<&[u8]>)) {
-        Headers::get_all(&ReadHeaders(Some(self.0.as_borrowed())), name, visit);
+    fn each(&self, visit: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+        ReadHeaders(Some(self.0.as_borrowed())).each(visit);
     }
 }
 
 impl CarrierMut for KafkaHeaders<'_> {
-    fn remove(&mut self, names: &[&str]) {
-        let is_named = |key: &[u8]| names.iter().any(|name| key.eq_ignore_ascii_case(name.as_bytes()));
+    fn remove(&mut self, is_named: &dyn Fn(&[u8]) -> bool) {
         let found: Vec<_> = raw::iter(self.0.as_borrowed())
             .filter(|(key, _)| is_named(key.to_bytes()))
             .map(|(key, _)| key.to_owned())
@@ -45,7 +41,11 @@ impl CarrierMut for KafkaHeaders<'_> {
     }
 
     fn set(&mut self, name: &str, value: &str) {
-        self.remove(&[name]);
+        self.set_bytes(name, value.as_bytes());
+    }
+
+    fn set_bytes(&mut self, name: &str, value: &[u8]) {
+        self.remove(&|key| key.eq_ignore_ascii_case(name.as_bytes()));
         *self.0 = mem::take(self.0).insert(Header { key: name, value: Some(value) });
     }
 }

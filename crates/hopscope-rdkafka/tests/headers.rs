@@ -14,18 +14,22 @@ use hopscope_sdk::{CarrierMut, kit};
 struct Owned(OwnedHeaders);
 
 impl hopscope_sdk::Headers for Owned {
-    fn get_all(&self, name: &str, visit: &mut dyn FnMut(Option<&[u8]>)) {
-        hopscope_sdk::Headers::get_all(&ReadHeaders(Some(self.0.as_borrowed())), name, visit);
+    fn each(&self, visit: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+        hopscope_sdk::Headers::each(&ReadHeaders(Some(self.0.as_borrowed())), visit);
     }
 }
 
 impl CarrierMut for Owned {
-    fn remove(&mut self, names: &[&str]) {
-        KafkaHeaders(&mut self.0).remove(names);
+    fn remove(&mut self, is_named: &dyn Fn(&[u8]) -> bool) {
+        KafkaHeaders(&mut self.0).remove(is_named);
     }
 
     fn set(&mut self, name: &str, value: &str) {
         CarrierMut::set(&mut KafkaHeaders(&mut self.0), name, value);
+    }
+
+    fn set_bytes(&mut self, name: &str, value: &[u8]) {
+        KafkaHeaders(&mut self.0).set_bytes(name, value);
     }
 }
 

@@ -1,15 +1,16 @@
-//! Works on notifications from RocketMQ until Ctrl-C; each is asked for again once.
+//! Works on notifications from RocketMQ until Ctrl-C; each fails once and comes again.
 //! `cargo run -p hopscope-rocketmq --example rocketmq_consume`, after `--example rocketmq_send`
 //!
-//! What to look at: `receive`, `process` (failed) and `reconsume_later notifications`, then the retry's copy on
-//! `%RETRY%mailer` with its attempt 2.
+//! What to look at: `receive`, `process` (failed, with an event `hopscope.retry`) and `send_message_back notifications`,
+//! then the retry's copy on `%RETRY%mailer` with its attempt 2.
 
-use hopscope_rocketmq::TracedConsumer;
+use hopscope_rocketmq::{Options, Traced, TracedConsumer};
+use hopscope_sdk::Retry;
 use rocketmq_client_rust::{
-    ClientConfig, ClientRuntime, ClientRuntimeConfig, ConsumeConcurrentlyStatus, DefaultMQPushConsumer,
-    TelemetryHandle,
+    ClientConfig, ClientRuntime, ClientRuntimeConfig, DefaultMQPushConsumer, TelemetryHandle,
 };
 use rocketmq_model::common::consumer::consume_from_where::ConsumeFromWhere;
+use rocketmq_model::common::message::message_ext::MessageExt;
 use rocketmq_runtime::{RuntimeConfig, RuntimeOwner};
 use std::time::Duration;
 
@@ -32,14 +33,13 @@ async fn main() -> anyhow::Result<()> {
 
     let mut consumer = TracedConsumer::new(consumer);
     consumer.inner_mut().subscribe("notifications", "*").await?;
-    consumer.listen_concurrently(|message, _context| match message.message().reconsume_times() {
-        0 => Ok(ConsumeConcurrentlyStatus::ReconsumeLater),
-        _ => Ok(ConsumeConcurrentlyStatus::ConsumeSuccess),
-    });
-    consumer.inner_mut().start().await?;
-    tokio::signal::ctrl_c().await?;
+    let handler = async |message: &Traced<&MessageExt>| match message.message().reconsume_times() {
+        0 => Err(std::io::Error::other("the mail server is busy")),
+        _ => Ok(()),
+    };
+    let options = Options { retry: Retry::times(3).fixed(Duration::from_secs(1)), ..Options::default() };
+    consumer.run(options, handler, async { drop(tokio::signal::ctrl_c().await) }).await?;
 
-    consumer.inner_mut().shutdown().await;
     runtime.shutdown().await;
     owner.shutdown_tasks().await;
     owner.shutdown_background();

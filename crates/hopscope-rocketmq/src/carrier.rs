@@ -14,8 +14,8 @@ pub const PROPERTIES_BYTES_MAX: usize = 32_767;
 pub struct ReadHeaders<'a>(pub &'a HashMap<CheetahString, CheetahString>);
 
 impl Headers for ReadHeaders<'_> {
-    fn get_all(&self, name: &str, visit: &mut dyn FnMut(Option<&[u8]>)) {
-        visit_all(self.0, name, visit);
+    fn each(&self, visit: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+        pairs(self.0).for_each(|(name, value)| visit(name, value));
     }
 }
 
@@ -25,20 +25,20 @@ impl Headers for ReadHeaders<'_> {
 pub struct RocketMqHeaders<'a, M>(pub &'a mut M);
 
 impl<M: MessageTrait> Headers for RocketMqHeaders<'_, M> {
-    fn get_all(&self, name: &str, visit: &mut dyn FnMut(Option<&[u8]>)) {
-        visit_all(self.0.get_properties(), name, visit);
+    fn each(&self, visit: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+        pairs(self.0.get_properties()).for_each(|(name, value)| visit(name, value));
     }
 }
 
 impl<M: MessageTrait> CarrierMut for RocketMqHeaders<'_, M> {
-    fn remove(&mut self, names: &[&str]) {
-        let named = |key: &&CheetahString| names.iter().any(|name| key.eq_ignore_ascii_case(name));
+    fn remove(&mut self, is_named: &dyn Fn(&[u8]) -> bool) {
+        let named = |key: &&CheetahString| is_named(key.as_bytes());
         let keys: Vec<CheetahString> = self.0.get_properties().keys().filter(named).cloned().collect();
         keys.iter().for_each(|key| self.0.clear_property(key));
     }
 
     fn set(&mut self, name: &str, value: &str) {
-        self.remove(&[name]);
+        self.remove(&|key| key.eq_ignore_ascii_case(name.as_bytes()));
         let has = self.0.get_properties().iter().map(|(key, value)| bytes(key, value)).sum::<usize>();
         if name.is_empty() || value.is_empty() || [name, value].iter().any(|text| text.contains(SEPARATORS)) {
             return;
@@ -47,6 +47,9 @@ impl<M: MessageTrait> CarrierMut for RocketMqHeaders<'_, M> {
             self.0.put_property(CheetahString::from_slice(name), CheetahString::from_slice(value));
         }
     }
+
+    /// Properties are text.
+    fn set_bytes(&mut self, _name: &str, _value: &[u8]) {}
 }
 
 /// What stands between name and value, and between properties.
@@ -59,14 +62,7 @@ fn bytes(name: &str, value: &str) -> usize {
     name.len() + value.len() + SEPARATORS.len()
 }
 
-fn visit_all(
-    properties: &HashMap<CheetahString, CheetahString>,
-    name: &str,
-    visit: &mut dyn FnMut(Option<&[u8]>),
-) {
-    for (key, value) in properties {
-        if key.eq_ignore_ascii_case(name) {
-            visit(Some(value.as_bytes()));
-        }
-    }
+/// Names and values as bytes; no property is null.
+fn pairs(properties: &HashMap<CheetahString, CheetahString>) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+    properties.iter().map(|(name, value)| (name.as_bytes(), Some(value.as_bytes())))
 }

@@ -18,3 +18,6 @@ pub(crate) const TIMERS: [&str; 3] = ["TIMER_DELAY_MS", "TIMER_DELAY_SEC", "TIME
 pub(crate) const RETRY_PREFIX: &str = "%RETRY%";
 /// Begin of the name of a group's dead-letter topic.
 pub(crate) const DEAD_LETTER_PREFIX: &str = "%DLQ%";
+/// Where our own headers say what a message is a copy of, by kind: one of them is on every copy that we made.
+pub(crate) const OUR_COPIES: [&str; 3] =
+    ["hopscope-dead-letter-destination", "hopscope-retry-destination", "hopscope-redrive-destination"];

@@ -26,12 +26,10 @@ pub(crate) fn copied_from<'a>(
     Some(CopiedFrom {
         kind,
         destination: property(properties, names::RETRY_TOPIC),
-        lane: "",
-        position: None,
         message_id: property(properties, names::UNIQ_KEY),
         group,
         attempts,
-        reason: "",
+        ..CopiedFrom::default()
     })
 }
 

@@ -9,18 +9,22 @@ use rocketmq_model::common::message::message_single::Message;
 struct Owned(Message);
 
 impl Headers for Owned {
-    fn get_all(&self, name: &str, visit: &mut dyn FnMut(Option<&[u8]>)) {
-        RocketMqHeaders(&mut self.0.clone()).get_all(name, visit);
+    fn each(&self, visit: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+        RocketMqHeaders(&mut self.0.clone()).each(visit);
     }
 }
 
 impl CarrierMut for Owned {
-    fn remove(&mut self, names: &[&str]) {
-        RocketMqHeaders(&mut self.0).remove(names);
+    fn remove(&mut self, is_named: &dyn Fn(&[u8]) -> bool) {
+        RocketMqHeaders(&mut self.0).remove(is_named);
     }
 
     fn set(&mut self, name: &str, value: &str) {
         RocketMqHeaders(&mut self.0).set(name, value);
+    }
+
+    fn set_bytes(&mut self, name: &str, value: &[u8]) {
+        RocketMqHeaders(&mut self.0).set_bytes(name, value);
     }
 }
 

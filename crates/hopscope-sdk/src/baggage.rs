@@ -1,5 +1,6 @@
 //! W3C Baggage in one header: `key=value;property,key=value`, values percent-encoded.
 
+use crate::BaggageRules;
 use hopscope_model::context::Headers;
 use opentelemetry::baggage::{Baggage, BaggageMetadata};
 use std::fmt::Write as _;
@@ -7,11 +8,18 @@ use std::fmt::Write as _;
 /// The header.
 pub(crate) const HEADER: &str = "baggage";
 
-/// Longest header that is written or read, bytes: what every platform must pass on (W3C Baggage §3.3.2).
-const BYTES_MAX: usize = 8192;
+/// OpenTelemetry's baggage has no clone of its own.
+pub(crate) fn copy(baggage: &Baggage) -> Baggage {
+    let mut copy = Baggage::new();
+    for (key, (value, metadata)) in baggage {
+        copy.insert_with_metadata(key.clone(), value.clone(), metadata.clone());
+    }
+    copy
+}
 
-/// Reads all baggage headers as one list. A member that is none is left out and reported.
-pub(crate) fn read(headers: &dyn Headers, problems: &mut Vec<String>) -> Baggage {
+/// Reads all baggage headers as one list. A member that is none, or too much, is left out and reported; one that is not
+/// allowed is left out in silence, because nothing is wrong with it.
+pub(crate) fn read(rules: &BaggageRules, headers: &dyn Headers, problems: &mut Vec<String>) -> Baggage {
     let mut baggage = Baggage::new();
     let mut bytes = 0;
     headers.get_all(HEADER, &mut |value| {
@@ -19,33 +27,46 @@ pub(crate) fn read(headers: &dyn Headers, problems: &mut Vec<String>) -> Baggage
             return problems.push("header baggage is not text".to_owned());
         };
         bytes += text.len();
-        if bytes > BYTES_MAX {
+        if bytes > rules.bytes_max {
             return problems.push("header baggage is longer than allowed".to_owned());
         }
         for member in text.split(',').map(str::trim_ascii).filter(|member| !member.is_empty()) {
-            if read_member(member, &mut baggage).is_none() {
-                problems.push("header baggage has a member that is none".to_owned());
+            match Member::read(member) {
+                None => problems.push("header baggage has a member that is none".to_owned()),
+                Some(member) if !rules.allows(member.key) => {}
+                Some(_) if baggage.len() >= rules.members_max => {
+                    return problems.push("header baggage has more members than allowed".to_owned());
+                }
+                Some(member) => {
+                    let metadata = BaggageMetadata::from(member.properties);
+                    baggage.insert_with_metadata(member.key.to_owned(), member.value, metadata);
+                }
             }
         }
     });
     baggage
 }
 
-fn read_member(member: &str, baggage: &mut Baggage) -> Option<()> {
-    let (pair, properties) = member.split_once(';').unwrap_or((member, ""));
-    let (key, value) = pair.split_once('=')?;
-    let (key, value) = (key.trim_ascii(), percent_decode(value.trim_ascii())?);
-    if key.is_empty() {
-        return None;
-    }
-    baggage.insert_with_metadata(key.to_owned(), value, BaggageMetadata::from(properties.trim_ascii()));
-    Some(())
+struct Member<'a> {
+    key: &'a str,
+    value: String,
+    properties: &'a str,
 }
 
-/// Writes as many members as fit into [`BYTES_MAX`].
-pub(crate) fn write(baggage: &Baggage) -> String {
+impl<'a> Member<'a> {
+    fn read(member: &'a str) -> Option<Self> {
+        let (pair, properties) = member.split_once(';').unwrap_or((member, ""));
+        let (key, value) = pair.split_once('=')?;
+        let (key, value) = (key.trim_ascii(), percent_decode(value.trim_ascii())?);
+        (!key.is_empty()).then_some(Self { key, value, properties: properties.trim_ascii() })
+    }
+}
+
+/// Writes as many of the allowed members as fit.
+pub(crate) fn write(rules: &BaggageRules, baggage: &Baggage) -> String {
     let mut line = String::new();
-    for (key, (value, metadata)) in baggage {
+    let allowed = baggage.iter().filter(|(key, _)| rules.allows(key.as_str()));
+    for (key, (value, metadata)) in allowed.take(rules.members_max) {
         let before = line.len();
         if before > 0 {
             line.push(',');
@@ -59,7 +80,7 @@ pub(crate) fn write(baggage: &Baggage) -> String {
             line.push(';');
             line.push_str(metadata);
         }
-        if line.len() > BYTES_MAX {
+        if line.len() > rules.bytes_max {
             line.truncate(before);
         }
     }
@@ -105,7 +126,11 @@ mod tests {
     fn read_text(text: &str) -> (Baggage, Vec<String>) {
         let mut problems = Vec::new();
         let headers = crate::kit::MapHeaders(vec![("Baggage".to_owned(), Some(text.into()))]);
-        (read(&headers, &mut problems), problems)
+        (read(&BaggageRules::default(), &headers, &mut problems), problems)
+    }
+
+    fn write(baggage: &Baggage) -> String {
+        super::write(&BaggageRules::default(), baggage)
     }
 
     #[test]
@@ -132,8 +157,37 @@ mod tests {
             baggage.insert(format!("k{n}"), "中".repeat(30));
         }
         let line = write(&baggage);
-        assert!(line.len() <= BYTES_MAX && line.len() > BYTES_MAX / 2, "{}", line.len());
+        assert!(line.len() <= 8192 && line.len() > 4096, "{}", line.len());
         assert!(read_text(&line).1.is_empty());
+    }
+
+    #[test]
+    fn only_what_is_allowed_passes_in_either_direction() {
+        let rules = BaggageRules::of(["tenant", "app.*"]);
+        let headers = crate::kit::MapHeaders(vec![(
+            "baggage".to_owned(),
+            Some(b"tenant=a,secret=b,app.x=c,app=d".to_vec()),
+        )]);
+        let mut problems = Vec::new();
+        let taken = read(&rules, &headers, &mut problems);
+        assert!(problems.is_empty(), "nothing is wrong with what is not for us: {problems:?}");
+        let mut keys: Vec<_> = taken.iter().map(|(key, _)| key.as_str()).collect();
+        keys.sort_unstable();
+        assert_eq!(keys, ["app.x", "tenant"]);
+
+        let (all, _) = read_text("tenant=a,secret=b");
+        assert_eq!(super::write(&rules, &all), "tenant=a");
+    }
+
+    #[test]
+    fn members_are_capped_in_either_direction() {
+        let rules = BaggageRules { members_max: 2, ..BaggageRules::default() };
+        let headers = crate::kit::MapHeaders(vec![("baggage".to_owned(), Some(b"a=1,b=2,c=3,d=4".to_vec()))]);
+        let mut problems = Vec::new();
+        assert_eq!(read(&rules, &headers, &mut problems).len(), 2);
+        assert_eq!(problems, ["header baggage has more members than allowed"], "told once");
+        let (all, _) = read_text("a=1,b=2,c=3");
+        assert_eq!(super::write(&rules, &all).matches(',').count(), 1);
     }
 
     proptest! {

@@ -1,8 +1,8 @@
 //! [`Details`]: what else is known about a message, and how that is written as attributes.
 
 use crate::Place;
-use crate::place::{int, text};
-use opentelemetry::{Array, KeyValue, StringValue, Value};
+use crate::value::{Attribute, Sink, Value};
+use opentelemetry::trace::SpanContext;
 
 /// What is known about a message besides its [`Place`]. Empty text, empty lists and `None` mean "not known".
 /// Fill in what you have: `Details { group: "payment", ..Details::default() }`.
@@ -34,8 +34,10 @@ pub struct Details<'a> {
     pub origin_time_ns: Option<i64>,
     /// The message that this one is a copy of.
     pub copied_from: Option<CopiedFrom<'a>>,
+    /// The destination without what varies (`orders.*.created`): names spans and metrics in place of the full name.
+    pub template: &'a str,
     /// Anything else, under names of your own.
-    pub attributes: &'a [KeyValue],
+    pub attributes: &'a [Attribute<'a>],
 }
 
 /// Address of a broker.
@@ -48,9 +50,10 @@ pub struct Server<'a> {
 }
 
 /// Why a message is a copy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CopyKind {
     /// It was given up and put into a dead-letter queue.
+    #[default]
     DeadLetter,
     /// It was put back to be tried again.
     Retry,
@@ -59,14 +62,16 @@ pub enum CopyKind {
 }
 
 /// The original of a copy.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct CopiedFrom<'a> {
     /// Why.
     pub kind: CopyKind,
     /// Where the original lay: topic, stream, queue.
     pub destination: &'a str,
-    /// Partition, or `broker/queue id`.
-    pub lane: &'a str,
+    /// RocketMQ: broker name.
+    pub broker: &'a str,
+    /// Kafka: partition; RocketMQ: queue id.
+    pub partition: Option<i32>,
     /// Offset or sequence.
     pub position: Option<i64>,
     /// Message id of the original.
@@ -77,76 +82,80 @@ pub struct CopiedFrom<'a> {
     pub attempts: Option<u32>,
     /// Why it was given up.
     pub reason: &'a str,
+    /// Type of the error that it was given up for.
+    pub error_type: &'a str,
+    /// The context that made the original, for a link from the copy.
+    pub context: Option<&'a SpanContext>,
 }
 
-/// Attributes of one delivery: `identity` names the message and is on every step, `facts` describe it and are
-/// left out of settle steps.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Attributes {
-    pub identity: Vec<KeyValue>,
-    pub facts: Vec<KeyValue>,
-}
-
-impl Attributes {
-    pub fn of(place: &Place<'_>, details: &Details<'_>) -> Self {
-        let mut identity = Vec::with_capacity(16);
-        place.write(&mut identity);
-        write_identity(place, details, &mut identity);
-        let mut facts = Vec::new();
-        write_facts(details, &mut facts);
-        Self { identity, facts }
-    }
-
-    pub fn all(&self) -> impl Iterator<Item = &KeyValue> {
-        self.identity.iter().chain(&self.facts)
+impl CopyKind {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DeadLetter => "dead_letter",
+            Self::Retry => "retry",
+            Self::Redrive => "redrive",
+        }
     }
 }
 
-fn write_identity(place: &Place<'_>, of: &Details<'_>, out: &mut Vec<KeyValue>) {
-    let cluster = if matches!(place, Place::Kafka { .. }) {
-        "messaging.kafka.cluster.id"
-    } else {
-        "messaging.cluster.name"
-    };
-    text(out, cluster, of.cluster);
-    if let Some(server) = of.server {
-        text(out, "server.address", server.address);
-        out.push(KeyValue::new("server.port", i64::from(server.port)));
+impl Details<'_> {
+    /// Writes what names the message: it is on every step.
+    pub(crate) fn write_identity(&self, place: &Place<'_>, out: &mut dyn Sink) {
+        let is_kafka = matches!(place, Place::Kafka { .. });
+        out.text("messaging.destination.template", self.template);
+        out.text(
+            if is_kafka { "messaging.kafka.cluster.id" } else { "messaging.cluster.name" },
+            self.cluster,
+        );
+        if let Some(server) = self.server {
+            out.text("server.address", server.address);
+            out.put("server.port", Value::Int(server.port.into()));
+        }
+        out.text("messaging.client.id", self.client);
+        out.text("messaging.consumer.group.name", self.group);
+        out.text("messaging.message.id", self.message_id);
+        out.int("hopscope.attempt", self.attempt.map(i64::from));
     }
-    text(out, "messaging.client.id", of.client);
-    text(out, "messaging.consumer.group.name", of.group);
-    text(out, "messaging.message.id", of.message_id);
-    int(out, "hopscope.attempt", of.attempt.map(i64::from));
+
+    /// Writes what describes the message: it is left out of settle steps.
+    pub(crate) fn write_facts(&self, out: &mut dyn Sink) {
+        out.text("messaging.message.conversation_id", self.correlation_id);
+        out.text("messaging.kafka.message.key", self.key);
+        if !self.keys.is_empty() {
+            out.put("hopscope.keys", Value::Texts(self.keys));
+        }
+        let body_bytes = self.body_bytes.and_then(|bytes| i64::try_from(bytes).ok());
+        out.int("messaging.message.body.size", body_bytes);
+        out.int("hopscope.broker_time", self.broker_time_ns);
+        out.int("hopscope.origin_time", self.origin_time_ns);
+        if let Some(original) = &self.copied_from {
+            original.write(out);
+        }
+        for &(key, value) in self.attributes {
+            out.put(key, value);
+        }
+    }
 }
 
-fn write_facts(of: &Details<'_>, out: &mut Vec<KeyValue>) {
-    text(out, "messaging.message.conversation_id", of.correlation_id);
-    text(out, "messaging.kafka.message.key", of.key);
-    if !of.keys.is_empty() {
-        let keys = of.keys.iter().map(|key| StringValue::from((*key).to_owned())).collect();
-        out.push(KeyValue::new("hopscope.keys", Value::Array(Array::String(keys))));
+impl CopiedFrom<'_> {
+    fn write(&self, out: &mut dyn Sink) {
+        out.text("hopscope.copied_from.kind", self.kind.name());
+        out.text("hopscope.copied_from.destination", self.destination);
+        if let Some(partition) = self.partition {
+            let mut digits = itoa::Buffer::new();
+            let partition = digits.format(partition);
+            if self.broker.is_empty() {
+                out.text("hopscope.copied_from.lane", partition);
+            } else {
+                out.text("hopscope.copied_from.lane", &format!("{}/{partition}", self.broker));
+            }
+        }
+        out.int("hopscope.copied_from.position", self.position);
+        out.text("hopscope.copied_from.message_id", self.message_id);
+        out.text("hopscope.copied_from.group", self.group);
+        out.int("hopscope.copied_from.attempts", self.attempts.map(i64::from));
+        out.text("hopscope.copied_from.reason", self.reason);
+        out.text("hopscope.copied_from.error_type", self.error_type);
     }
-    int(out, "messaging.message.body.size", of.body_bytes.and_then(|bytes| i64::try_from(bytes).ok()));
-    int(out, "hopscope.broker_time", of.broker_time_ns);
-    int(out, "hopscope.origin_time", of.origin_time_ns);
-    if let Some(original) = &of.copied_from {
-        write_copied_from(original, out);
-    }
-    out.extend_from_slice(of.attributes);
-}
-
-fn write_copied_from(of: &CopiedFrom<'_>, out: &mut Vec<KeyValue>) {
-    let kind = match of.kind {
-        CopyKind::DeadLetter => "dead_letter",
-        CopyKind::Retry => "retry",
-        CopyKind::Redrive => "redrive",
-    };
-    out.push(KeyValue::new("hopscope.copied_from.kind", kind));
-    text(out, "hopscope.copied_from.destination", of.destination);
-    text(out, "hopscope.copied_from.lane", of.lane);
-    int(out, "hopscope.copied_from.position", of.position);
-    text(out, "hopscope.copied_from.message_id", of.message_id);
-    text(out, "hopscope.copied_from.group", of.group);
-    int(out, "hopscope.copied_from.attempts", of.attempts.map(i64::from));
-    text(out, "hopscope.copied_from.reason", of.reason);
 }

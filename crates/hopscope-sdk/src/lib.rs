@@ -43,33 +43,67 @@
 //! - a messaging framework: connections, topologies and threads stay the client library's;
 //! - a `tracing` layer: spans are OpenTelemetry's own. `tracing-opentelemetry` may stand beside it.
 
+mod around;
 mod baggage;
+pub mod batch;
 mod carrier;
+mod conventions;
+pub mod dead_letter;
 mod details;
+mod export;
+mod facts;
 mod failure;
+mod formats;
+#[cfg(feature = "tonic")]
+pub mod grpc;
+#[cfg(feature = "tower")]
+pub mod http;
+mod keep;
 pub mod kit;
+mod limits;
+mod measure;
+pub mod meters;
+mod notes;
+mod per_destination;
+mod pipeline;
 mod place;
 mod process;
 mod propagator;
 mod receive;
+mod record;
+mod retry;
+mod sampling;
 mod send;
 mod settle;
 pub mod setup;
+pub mod spawn;
 mod step;
 mod telemetry;
+mod value;
+pub mod work;
 
-pub use carrier::{CarrierMut, Formats, Origin};
+pub use batch::{ProcessingBatch, SendingBatch};
+pub use carrier::{CarrierMut, Origin};
+pub use conventions::Conventions;
 pub use details::{CopiedFrom, CopyKind, Details, Server};
 pub use failure::Failure;
+pub use formats::{BaggageRules, Formats, UnknownFormat};
 pub use hopscope_model::Disposition;
 pub use hopscope_model::context::{Format, Headers};
+pub use keep::Keep;
+pub use limits::Limits;
+pub use per_destination::PerDestination;
+pub use pipeline::Steps;
 pub use place::Place;
 pub use process::{Declared, Outcome, Processing, Run};
 pub use propagator::Propagator;
 pub use receive::{Delivery, Traced};
+pub use retry::{Retry, Verdict};
+pub use sampling::{Root, Sampler, Sampling};
 pub use send::Sending;
 pub use settle::Settling;
 pub use telemetry::{Relation, Telemetry};
+pub use value::{Attribute, Value};
 
 /// The OpenTelemetry API that this crate is built on, so that an application needs no second version of it.
 pub use opentelemetry;

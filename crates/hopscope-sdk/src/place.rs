@@ -1,6 +1,6 @@
 //! [`Place`]: where a message is, in each broker's own words, and how that is written as attributes.
 
-use opentelemetry::KeyValue;
+use crate::value::{Sink, Value};
 use std::borrow::Cow;
 
 /// Where a message is or is to go. Empty text and `None` mean "not known", or not known yet: before the
@@ -57,7 +57,7 @@ pub enum Place<'a> {
     },
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
     /// `messaging.system`.
     pub fn system(&self) -> &'static str {
         use hopscope_model::system;
@@ -71,7 +71,7 @@ impl Place<'_> {
 
     /// `messaging.destination.name`. RabbitMQ joins exchange, routing key and queue (conventions 1.30); a JetStream
     /// message is known by its subject, as on core NATS.
-    pub fn name(&self) -> Cow<'_, str> {
+    pub fn name(&self) -> Cow<'a, str> {
         match *self {
             Self::Kafka { topic, .. } | Self::RocketMq { topic, .. } => topic.into(),
             Self::Nats { subject } => subject.into(),
@@ -84,44 +84,45 @@ impl Place<'_> {
         }
     }
 
-    pub(crate) fn write(&self, out: &mut Vec<KeyValue>) {
-        out.push(KeyValue::new("messaging.system", self.system()));
-        text(out, "messaging.destination.name", &self.name());
+    /// Writes the attributes that say where it is.
+    pub(crate) fn write(&self, out: &mut dyn Sink) {
+        out.put("messaging.system", Value::Text(self.system()));
+        out.text("messaging.destination.name", &self.name());
         match *self {
             Self::Kafka { partition, offset, .. } => {
                 if let Some(partition) = partition {
-                    out.push(KeyValue::new("messaging.destination.partition.id", partition.to_string()));
+                    let mut digits = itoa::Buffer::new();
+                    out.text("messaging.destination.partition.id", digits.format(partition));
                 }
-                int(out, "messaging.kafka.offset", offset);
+                out.int("messaging.kafka.offset", offset);
             }
             Self::Nats { .. } => {}
             Self::JetStream { stream, sequence, .. } => {
-                text(out, "messaging.nats.stream", stream);
-                int(
-                    out,
+                out.text("messaging.nats.stream", stream);
+                out.int(
                     "messaging.nats.sequence",
                     sequence.and_then(|sequence| i64::try_from(sequence).ok()),
                 );
             }
             Self::RabbitMq { exchange, routing_key, queue, stream_offset } => {
                 let exchange = if exchange.is_empty() { RABBITMQ_DEFAULT_EXCHANGE } else { exchange };
-                text(out, "messaging.rabbitmq.exchange", exchange);
-                text(out, "messaging.rabbitmq.destination.routing_key", routing_key);
-                text(out, "messaging.rabbitmq.queue", queue);
-                int(out, "messaging.rabbitmq.stream.offset", stream_offset);
+                out.text("messaging.rabbitmq.exchange", exchange);
+                out.text("messaging.rabbitmq.destination.routing_key", routing_key);
+                out.text("messaging.rabbitmq.queue", queue);
+                out.int("messaging.rabbitmq.stream.offset", stream_offset);
             }
             Self::RocketMq { logical_topic, broker, queue, offset, .. } => {
-                text(out, "messaging.rocketmq.logical_topic", logical_topic);
-                text(out, "messaging.rocketmq.broker.name", broker);
-                int(out, "messaging.rocketmq.queue.id", queue.map(i64::from));
-                int(out, "messaging.rocketmq.queue.offset", offset);
+                out.text("messaging.rocketmq.logical_topic", logical_topic);
+                out.text("messaging.rocketmq.broker.name", broker);
+                out.int("messaging.rocketmq.queue.id", queue.map(i64::from));
+                out.int("messaging.rocketmq.queue.offset", offset);
             }
         }
     }
 }
 
 /// What the conventions call RabbitMQ's exchange without a name.
-const RABBITMQ_DEFAULT_EXCHANGE: &str = "amq.default";
+pub(crate) const RABBITMQ_DEFAULT_EXCHANGE: &str = "amq.default";
 
 fn rabbitmq_name<'a>(exchange: &'a str, routing_key: &'a str, queue: &'a str) -> Cow<'a, str> {
     let queue = if queue == routing_key { "" } else { queue };
@@ -131,23 +132,10 @@ fn rabbitmq_name<'a>(exchange: &'a str, routing_key: &'a str, queue: &'a str) ->
     parts.fold(first.into(), |name, part| format!("{name}:{part}").into())
 }
 
-/// Writes a text attribute, where there is one.
-pub(crate) fn text(out: &mut Vec<KeyValue>, key: &'static str, value: &str) {
-    if !value.is_empty() {
-        out.push(KeyValue::new(key, value.to_owned()));
-    }
-}
-
-/// Writes an integer attribute, where there is one.
-pub(crate) fn int(out: &mut Vec<KeyValue>, key: &'static str, value: Option<i64>) {
-    if let Some(value) = value {
-        out.push(KeyValue::new(key, value));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use opentelemetry::KeyValue;
 
     #[test]
     fn rabbitmq_names_follow_the_conventions() {
@@ -168,7 +156,8 @@ mod tests {
     #[test]
     fn unknown_coordinates_are_not_written() {
         let mut out = Vec::new();
-        Place::Kafka { topic: "orders", partition: None, offset: None }.write(&mut out);
+        Place::Kafka { topic: "orders", partition: None, offset: None }
+            .write(&mut |key: &'static str, value: Value<'_>| out.push(value.to_key_value(key)));
         assert_eq!(
             out,
             [

@@ -1,11 +1,14 @@
 //! [`Processing`]: a handler at work on a message; [`Declared`]: what it said in the end.
 
+use crate::around::Around;
+use crate::record::Ended;
 use crate::step::{PanicWatch, Step};
-use crate::{Delivery, Disposition, Failure, Settling};
+use crate::{Attribute, Delivery, Disposition, Failure, Settling};
 use opentelemetry::{Context, ContextGuard, KeyValue};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
+use std::sync::OnceLock;
 use std::task::Poll;
 
 /// A handler at work on a message: a CONSUMER span that ends when the outcome is declared.
@@ -39,8 +42,19 @@ pub enum Outcome {
 #[derive(Clone, Debug)]
 pub struct Declared {
     delivery: Delivery,
-    context: Context,
+    around: Around,
+    context: OnceLock<Context>,
     disposition: Option<Disposition>,
+}
+
+impl From<Outcome> for Ended {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Ok => Self::Ok,
+            Outcome::Failed(failure) => Self::Failed(failure),
+            Outcome::Unknown(reason) => Self::Unknown(reason.into()),
+        }
+    }
 }
 
 impl Processing {
@@ -67,7 +81,12 @@ impl Processing {
     /// The future, with this work as its current context. A panic in it is recorded with its message, and goes on
     /// to whoever polls. The future does not borrow the guard: spawn it, and declare the outcome where you like.
     pub fn run<F: Future>(&self, future: F) -> Run<F> {
-        Run { future: Box::pin(future), watch: self.step.panic_watch() }
+        Run::new(future, self.step.panic_watch())
+    }
+
+    /// Adds an event: a name of few values, attributes of your own.
+    pub fn add_event(&self, name: &'static str, attributes: &[Attribute<'_>]) {
+        self.step.add_event(name, attributes);
     }
 
     /// Sets an attribute of your own.
@@ -87,56 +106,70 @@ impl Processing {
 
     /// Ends the span with that outcome and, where it is known, with what the broker will be asked to do.
     pub fn declare(self, outcome: Outcome, disposition: Option<Disposition>) -> Declared {
-        let Self { step, delivery } = self;
-        if let Some(disposition) = disposition {
-            step.set([KeyValue::new("hopscope.disposition", disposition.name())]);
-        }
-        let context = step.context().clone();
-        match outcome {
-            Outcome::Ok => step.end_ok(),
-            Outcome::Failed(failure) => step.end_failed(&failure),
-            Outcome::Unknown(reason) => step.end_unknown(reason),
-        }
-        Declared { delivery, context, disposition }
+        let Self { mut step, delivery } = self;
+        step.edit(|record| record.disposition = disposition);
+        let around = step.inside();
+        step.end(outcome.into());
+        Declared::new(delivery, around, disposition)
     }
 }
 
 impl Declared {
+    pub(crate) fn new(delivery: Delivery, around: Around, disposition: Option<Disposition>) -> Self {
+        Self { delivery, around, context: OnceLock::new(), disposition }
+    }
+
+    /// What is known about the message.
+    pub fn delivery(&self) -> &Delivery {
+        &self.delivery
+    }
+
     /// Starts to tell the broker. `operation` is its own word (`ack`, `nack`, `commit`, `term`).
     pub fn settle(self, operation: &'static str) -> Settling {
-        self.delivery.settle_in(operation, self.disposition, &self.context)
+        self.delivery.settle_in(operation, self.disposition, &self.around)
     }
 
     /// As [`settle`](Self::settle), where only the call that settles says what is asked of the broker (RabbitMQ's
     /// `nack`, with or without `requeue`).
     pub fn settle_as(self, operation: &'static str, disposition: Disposition) -> Settling {
-        self.delivery.settle_in(operation, Some(disposition), &self.context)
+        self.delivery.settle_in(operation, Some(disposition), &self.around)
     }
 
     /// The context of the work, for whoever sends on its behalf after its end (a dead letter).
     pub fn context(&self) -> &Context {
-        &self.context
+        self.context.get_or_init(|| self.around.to_context())
     }
 }
 
-/// A future under the context of a [`Processing`]: see [`Processing::run`].
-#[derive(Debug)]
-pub struct Run<F> {
-    future: Pin<Box<F>>,
-    watch: PanicWatch,
+pin_project_lite::pin_project! {
+    /// A future under the context of a [`Processing`]: see [`Processing::run`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Run<F> {
+        #[pin]
+        future: F,
+        watch: PanicWatch,
+    }
+}
+
+impl<F: Future> Run<F> {
+    pub(crate) fn new(future: F, watch: PanicWatch) -> Self {
+        Self { future, watch }
+    }
 }
 
 impl<F: Future> Future for Run<F> {
     type Output = F::Output;
 
-    fn poll(mut self: Pin<&mut Self>, task: &mut std::task::Context<'_>) -> Poll<F::Output> {
-        let _entered = self.watch.context().clone().attach();
-        let future = self.future.as_mut();
+    fn poll(self: Pin<&mut Self>, task: &mut std::task::Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let _entered = this.watch.context().clone().attach();
+        let future = this.future;
         // Unwinding goes on below, so nobody sees what the panic left half-done who would not have seen it anyway.
         match catch_unwind(AssertUnwindSafe(|| future.poll(task))) {
             Ok(poll) => poll,
             Err(payload) => {
-                self.watch.panicked(&*payload);
+                this.watch.panicked(&*payload);
                 resume_unwind(payload)
             }
         }

@@ -2,10 +2,8 @@
 
 use crate::{CarrierMut, Formats, Headers, carrier};
 use opentelemetry::Context;
-use opentelemetry::baggage::BaggageExt;
 use opentelemetry::propagation::text_map_propagator::FieldIter;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
-use opentelemetry::trace::TraceContextExt;
 
 /// [`Formats`] as a propagator of OpenTelemetry; [`crate::setup`] makes it the global one.
 #[derive(Debug)]
@@ -18,7 +16,7 @@ impl Propagator {
     /// A propagator of these formats.
     pub fn new(formats: Formats) -> Self {
         let fields = formats.write.iter().flat_map(|format| format.keys()).map(|key| (*key).to_owned());
-        let baggage = formats.baggage.then(|| crate::baggage::HEADER.to_owned());
+        let baggage = formats.baggage.is_on().then(|| crate::baggage::HEADER.to_owned());
         let fields = fields.chain(baggage).collect();
         Self { formats, fields }
     }
@@ -30,12 +28,7 @@ impl TextMapPropagator for Propagator {
     }
 
     fn extract_with_context(&self, context: &Context, extractor: &dyn Extractor) -> Context {
-        let origin = carrier::extract(&self.formats, &FromExtractor(extractor));
-        let context = match origin.context {
-            Some(remote) => context.with_remote_span_context(remote),
-            None => context.clone(),
-        };
-        if origin.baggage.is_empty() { context } else { context.with_baggage(origin.baggage) }
+        carrier::extract(&self.formats, &FromExtractor(extractor)).into_context(context)
     }
 
     fn fields(&self) -> FieldIter<'_> {
@@ -47,16 +40,31 @@ struct ToInjector<'a>(&'a mut dyn Injector);
 
 /// An injector's `set` replaces; there is nothing older in the headers of a new request.
 impl CarrierMut for ToInjector<'_> {
-    fn remove(&mut self, _names: &[&str]) {}
+    fn remove(&mut self, _is_named: &dyn Fn(&[u8]) -> bool) {}
 
     fn set(&mut self, name: &str, value: &str) {
         self.0.set(name, value.to_owned());
     }
+
+    /// An injector takes text alone.
+    fn set_bytes(&mut self, _name: &str, _value: &[u8]) {}
 }
 
 struct FromExtractor<'a>(&'a dyn Extractor);
 
 impl Headers for FromExtractor<'_> {
+    fn each(&self, visit: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+        let mut names = self.0.keys();
+        // An extractor may list a name once for each of its values, and gives all of them at every mention.
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            for value in self.0.get_all(name).into_iter().flatten() {
+                visit(name.as_bytes(), Some(value.as_bytes()));
+            }
+        }
+    }
+
     fn get_all(&self, name: &str, visit: &mut dyn FnMut(Option<&[u8]>)) {
         for value in self.0.get_all(name).into_iter().flatten() {
             visit(Some(value.as_bytes()));

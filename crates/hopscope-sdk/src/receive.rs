@@ -1,13 +1,17 @@
 //! [`Delivery`]: what is known about a message that was received; [`Traced`]: that beside the message.
 
-use crate::details::Attributes;
+use crate::around::Around;
+use crate::facts::Facts;
+use crate::record::{Ended, Member, Stage};
 use crate::step::{Start, Step};
 use crate::{
-    Details, Disposition, Headers, Origin, Place, Processing, Relation, Settling, Telemetry, carrier,
+    CopiedFrom, CopyKind, Details, Disposition, Headers, Origin, Place, Processing, Relation, Settling,
+    Telemetry, baggage, carrier,
 };
-use opentelemetry::baggage::{Baggage, BaggageExt};
-use opentelemetry::trace::{SpanContext, SpanKind, TraceContextExt};
-use opentelemetry::{Array, Context, KeyValue, Value};
+use opentelemetry::Context;
+use opentelemetry::baggage::BaggageExt;
+use opentelemetry::trace::{SpanContext, TraceContextExt};
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// What is known about one received message: where it lay, who made it, which attempt this is.
@@ -15,14 +19,9 @@ use std::sync::Arc;
 /// Cheap to clone, `Send` and `'static`: it goes wherever the message goes. Nothing is open in it: a delivery that
 /// is never processed says nothing.
 #[derive(Clone, Debug)]
-pub struct Delivery(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
+pub struct Delivery {
     telemetry: Telemetry,
-    origin: Origin,
-    name: String,
-    attributes: Attributes,
+    facts: Arc<Facts>,
 }
 
 /// A message with its [`Delivery`] beside it. The message is untouched.
@@ -43,37 +42,63 @@ impl Telemetry {
         details: &Details<'_>,
         headers: &dyn Headers,
     ) -> Delivery {
-        let origin = carrier::extract(self.formats(), headers);
-        let mut attributes = Attributes::of(&place, details);
-        if !origin.problems.is_empty() {
-            let problems = origin.problems.iter().cloned().map(Into::into).collect();
-            let problems = Value::Array(Array::String(problems));
-            attributes.facts.push(KeyValue::new("hopscope.context.problems", problems));
-        }
-        let inner = Inner { telemetry: self.clone(), origin, name: place.name().into_owned(), attributes };
-        let delivery = Delivery(Arc::new(inner));
-        delivery.start(operation, "receive", SpanKind::Client, &delivery.ambient()).end_ok();
+        let delivery = self.delivered(place, details, headers);
+        delivery.start(operation, Stage::Receive).end(Ended::Ok);
         delivery
+    }
+
+    /// What is known about a message, without a receive of its own: it came with others
+    /// ([`receive_batch`](Self::receive_batch)), or another step tells of it.
+    pub fn delivered(&self, place: Place<'_>, details: &Details<'_>, headers: &dyn Headers) -> Delivery {
+        let mut facts = Facts::new(&place, details, self.settings().limits.value_bytes_max);
+        facts.origin = carrier::extract(self.formats(), headers);
+        Delivery { telemetry: self.clone(), facts: Arc::new(facts) }
     }
 }
 
 impl Delivery {
     /// Where the message came from, as its headers say.
     pub fn origin(&self) -> &Origin {
-        &self.0.origin
+        &self.facts.origin
+    }
+
+    /// Where the message lay.
+    pub fn place(&self) -> Place<'_> {
+        self.facts.place()
+    }
+
+    /// Everything that was told about it.
+    pub fn with_details<R>(&self, look: impl FnOnce(&Details<'_>) -> R) -> R {
+        self.facts.with(|_, details| look(details))
+    }
+
+    /// Delivery attempt, from 1, where the broker says it.
+    pub fn attempt(&self) -> Option<u32> {
+        self.facts.attempt()
+    }
+
+    /// Consumer group; empty where there is none.
+    pub fn group(&self) -> &str {
+        self.facts.group()
+    }
+
+    /// This message as the original of a copy that is about to be sent: its coordinates, its id, the group that
+    /// gives it up, the attempts that were made, and the context that made it. Fill in why.
+    pub fn as_original(&self, kind: CopyKind) -> CopiedFrom<'_> {
+        self.facts.as_original(kind)
     }
 
     /// The handler begins: starts the process span.
     pub fn process(&self) -> Processing {
-        let step = self.start("process", "process", SpanKind::Consumer, &self.ambient());
-        Processing::new(step, self.clone())
+        Processing::new(self.start("process", Stage::Process), self.clone())
     }
 
     /// Settles a message that no handler has seen (it expired, it is of no interest). After a handler, use
     /// [`Declared::settle`](crate::Declared::settle).
     pub fn settle(&self, operation: &'static str, disposition: Option<Disposition>) -> Settling {
-        let step = self.start(operation, "settle", SpanKind::Client, &self.ambient());
-        Self::settling(step, disposition)
+        let mut step = self.start(operation, Stage::Settle);
+        step.edit(|record| record.disposition = disposition);
+        Settling::new(step)
     }
 
     /// Settles as a child of the work that declared the outcome, whatever the relation to the sender.
@@ -81,60 +106,44 @@ impl Delivery {
         &self,
         operation: &'static str,
         disposition: Option<Disposition>,
-        work: &Context,
+        work: &Around,
     ) -> Settling {
-        let links = match self.0.telemetry.relation() {
-            Relation::Link | Relation::Both => self.0.origin.context.iter().cloned().collect(),
-            Relation::Continue | Relation::None => Vec::new(),
-        };
-        Self::settling(self.start_at(operation, "settle", SpanKind::Client, work.clone(), links), disposition)
-    }
-
-    fn settling(step: Step, disposition: Option<Disposition>) -> Settling {
-        if let Some(disposition) = disposition {
-            step.set([KeyValue::new("hopscope.disposition", disposition.name())]);
-        }
+        let links = matches!(self.relation(), Relation::Link | Relation::Both);
+        let creation = self.facts.origin.context.as_ref().filter(|_| links);
+        let members = creation.cloned().map(Member::plain).into_iter().collect();
+        let start = Start { operation, stage: Stage::Settle, around: work.clone(), members };
+        let mut step = Step::start(&self.telemetry, Arc::clone(&self.facts), start);
+        step.edit(|record| record.disposition = disposition);
         Settling::new(step)
     }
 
+    pub(crate) fn facts(&self) -> &Arc<Facts> {
+        &self.facts
+    }
+
+    pub(crate) fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
     /// The current context, with the message's baggage where the context has none of its own.
-    fn ambient(&self) -> Context {
+    pub(crate) fn ambient(&self) -> Context {
         let current = Context::current();
-        let baggage = &self.0.origin.baggage;
+        let baggage = &self.facts.origin.baggage;
         if baggage.is_empty() || !current.baggage().is_empty() {
             return current;
         }
-        let mut copy = Baggage::new();
-        for (key, (value, metadata)) in baggage {
-            copy.insert_with_metadata(key.clone(), value.clone(), metadata.clone());
-        }
-        current.with_baggage(copy)
+        current.with_baggage(baggage::copy(baggage))
     }
 
-    fn start(
-        &self,
-        operation: &'static str,
-        operation_type: &'static str,
-        kind: SpanKind,
-        ambient: &Context,
-    ) -> Step {
-        let (parent, links) = relate(self.0.telemetry.relation(), self.0.origin.context.as_ref(), ambient);
-        self.start_at(operation, operation_type, kind, parent, links)
+    fn relation(&self) -> Relation {
+        self.telemetry.relation_at(&self.facts.place())
     }
 
-    fn start_at(
-        &self,
-        operation: &'static str,
-        operation_type: &'static str,
-        kind: SpanKind,
-        parent: Context,
-        links: Vec<SpanContext>,
-    ) -> Step {
-        let inner = &*self.0;
-        let start =
-            Start { operation, operation_type, destination: Some(inner.name.clone()), kind, parent, links };
-        let facts: &[KeyValue] = if operation_type == "settle" { &[] } else { &inner.attributes.facts };
-        Step::start(inner.telemetry.tracer(), start, inner.attributes.identity.iter().chain(facts).cloned())
+    fn start(&self, operation: &'static str, stage: Stage) -> Step {
+        let creation = self.facts.origin.context.as_ref();
+        let (around, members) = relate(self.relation(), creation, self.ambient());
+        let start = Start { operation, stage, around, members };
+        Step::start(&self.telemetry, Arc::clone(&self.facts), start)
     }
 }
 
@@ -142,18 +151,17 @@ impl Delivery {
 fn relate(
     relation: Relation,
     creation: Option<&SpanContext>,
-    ambient: &Context,
-) -> (Context, Vec<SpanContext>) {
-    let Some(creation) = creation else { return (ambient.clone(), Vec::new()) };
-    let ambient_span = ambient.span().span_context().clone();
-    let as_parent = || ambient.with_remote_span_context(creation.clone());
+    ambient: Context,
+) -> (Around, SmallVec<[Member; 1]>) {
+    let Some(creation) = creation else { return (ambient.into(), SmallVec::new()) };
+    let link = || SmallVec::from_iter([Member::plain(creation.clone())]);
     match relation {
-        Relation::None => (ambient.clone(), Vec::new()),
-        Relation::Link => (ambient.clone(), vec![creation.clone()]),
-        Relation::Both if ambient_span.is_valid() => (ambient.clone(), vec![creation.clone()]),
-        Relation::Both => (as_parent(), vec![creation.clone()]),
+        Relation::None => (ambient.into(), SmallVec::new()),
+        Relation::Link => (ambient.into(), link()),
+        Relation::Both if ambient.span().span_context().is_valid() => (ambient.into(), link()),
+        Relation::Both => (Around::under(ambient, creation.clone()), link()),
         // No link to the ambient span: a consumer's link means "this message", to every reader of messaging spans.
-        Relation::Continue => (as_parent(), Vec::new()),
+        Relation::Continue => (Around::under(ambient, creation.clone()), SmallVec::new()),
     }
 }
 

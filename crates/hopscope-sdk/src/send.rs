@@ -1,10 +1,13 @@
 //! [`Sending`]: a message on its way to the broker.
 
-use crate::details::Attributes;
+use crate::around::Around;
+use crate::facts::Facts;
+use crate::record::{Ended, Member, Stage};
 use crate::step::{Start, Step};
 use crate::{CarrierMut, Details, Failure, Place, Telemetry, carrier};
-use opentelemetry::trace::SpanKind;
-use opentelemetry::{Context, Key, KeyValue};
+use opentelemetry::Context;
+use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// A message on its way to the broker: a PRODUCER span that ends with what the broker said.
 ///
@@ -13,38 +16,30 @@ use opentelemetry::{Context, Key, KeyValue};
 #[must_use = "say how it ended: confirm, fail or unconfirmed"]
 pub struct Sending {
     step: Step,
-    telemetry: Telemetry,
-    /// What the span has already: an attribute that is set twice is exported twice.
-    written: Vec<Key>,
+    is_injected: bool,
 }
 
 impl Telemetry {
     /// Starts a send, as a child of the current span. `operation` is the client's own word (`send`, `publish`).
+    ///
+    /// Where [`Details::copied_from`] knows the context that made the original, the send links to it.
     pub fn send(&self, operation: &'static str, place: Place<'_>, details: &Details<'_>) -> Sending {
-        let attributes = Attributes::of(&place, details);
-        let start = Start {
-            operation,
-            operation_type: "send",
-            destination: Some(place.name().into_owned()),
-            kind: SpanKind::Producer,
-            parent: Context::current(),
-            links: Vec::new(),
-        };
-        let step = Step::start(self.tracer(), start, attributes.all().cloned());
-        let written = if step.is_recording() {
-            attributes.all().map(|set| set.key.clone()).collect()
-        } else {
-            Vec::new()
-        };
-        Sending { step, telemetry: self.clone(), written }
+        let facts = Facts::new(&place, details, self.settings().limits.value_bytes_max);
+        let members: SmallVec<_> = facts.original().cloned().map(Member::plain).into_iter().collect();
+        let start = Start { operation, stage: Stage::Send, around: Around::current(), members };
+        Sending { step: Step::start(self, Arc::new(facts), start), is_injected: self.injects_at(&place) }
     }
 }
 
 impl Sending {
     /// Writes this send's context (and baggage) into the message's headers: every older context in them is
-    /// removed, all other headers stay as they are.
+    /// removed, all other headers stay as they are. Nothing is touched where the set-up says so for the destination.
     pub fn inject(&self, headers: &mut dyn CarrierMut) {
-        carrier::inject(self.telemetry.formats(), self.step.context(), headers);
+        if self.is_injected {
+            let context = self.step.span_context();
+            let around = self.step.around().ambient();
+            carrier::inject_span(self.step.telemetry().formats(), &context, around, headers);
+        }
     }
 
     /// The context of this send, for whoever puts it into the message another way.
@@ -52,28 +47,39 @@ impl Sending {
         self.step.context()
     }
 
+    /// Takes over what has become known, while how it ends is not (the record lies in the log, its transaction is open).
+    pub fn learn(&mut self, place: Place<'_>, details: &Details<'_>) {
+        self.step.learn(&place, details);
+    }
+
     /// The broker has it, here: ends the span with what is new in `place` and `details`.
-    pub fn confirm(self, place: Place<'_>, details: &Details<'_>) {
-        if self.step.is_recording() {
-            let Attributes { identity, facts } = Attributes::of(&place, details);
-            let new = |set: &KeyValue| !self.written.contains(&set.key);
-            self.step.set(identity.into_iter().chain(facts).filter(new));
-        }
-        self.step.end_ok();
+    pub fn confirm(mut self, place: Place<'_>, details: &Details<'_>) {
+        self.step.learn(&place, details);
+        self.step.end(Ended::Ok);
     }
 
     /// The broker has it and says nothing new (RabbitMQ's confirm).
     pub fn accepted(self) {
-        self.step.end_ok();
+        self.step.end(Ended::Ok);
     }
 
     /// The broker does not have it, or refused it.
     pub fn fail(self, failure: impl Into<Failure>) {
-        self.step.end_failed(&failure.into());
+        self.step.end(Ended::Failed(failure.into()));
     }
 
     /// It was handed over and nobody will say more: fire-and-forget, NATS core.
     pub fn unconfirmed(self) {
-        self.step.end_unknown("unconfirmed");
+        self.unknown("unconfirmed");
+    }
+
+    /// Nobody will say how it ended; why, in few words (`transaction aborted`).
+    pub fn unknown(self, reason: &'static str) {
+        self.step.end(Ended::Unknown(reason.into()));
+    }
+
+    /// Adds an event: a name of few values, attributes of your own.
+    pub fn add_event(&self, name: &'static str, attributes: &[crate::Attribute<'_>]) {
+        self.step.add_event(name, attributes);
     }
 }

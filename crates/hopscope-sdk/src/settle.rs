@@ -1,10 +1,13 @@
 //! [`Settling`]: from the declared outcome to the broker's confirmation.
 
-use crate::details::Attributes;
+use crate::around::Around;
+use crate::facts::Facts;
+use crate::record::{Ended, Stage};
 use crate::step::{Start, Step};
 use crate::{Details, Failure, Place, Telemetry};
-use opentelemetry::trace::SpanKind;
-use opentelemetry::{Context, KeyValue};
+use opentelemetry::KeyValue;
+use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// The broker is being told: a CLIENT span that ends at its confirmation. Dropped without a word its outcome is
 /// unknown.
@@ -19,24 +22,31 @@ impl Settling {
 
     /// The broker has confirmed it.
     pub fn confirm(self) {
-        self.0.end_ok();
+        self.0.end(Ended::Ok);
     }
 
     /// It was sent, and the broker never confirms this one (a NATS ack, RabbitMQ's `basic.ack`):
     /// `hopscope.confirmed = false`.
-    pub fn sent(self) {
-        self.0.set([KeyValue::new("hopscope.confirmed", false)]);
-        self.0.end_ok();
+    pub fn sent(mut self) {
+        self.0.edit(|record| record.is_confirmed = false);
+        self.0.end(Ended::Ok);
     }
 
     /// It did not reach the broker, or was refused.
     pub fn fail(self, failure: impl Into<Failure>) {
-        self.0.end_failed(&failure.into());
+        self.0.end(Ended::Failed(failure.into()));
     }
 
     /// Sets an attribute of your own.
     pub fn set_attribute(&self, attribute: KeyValue) {
         self.0.set([attribute]);
+    }
+
+    /// Says that this settlement covers everything before it too: `next` is the next position that the group will
+    /// read on the lane.
+    pub fn up_to(mut self, next: i64) -> Self {
+        self.0.edit(|record| record.progress_next = Some(next));
+        self
     }
 }
 
@@ -50,16 +60,9 @@ impl Telemetry {
         details: &Details<'_>,
         next: i64,
     ) -> Settling {
-        let attributes = Attributes::of(&place, details);
-        let start = Start {
-            operation,
-            operation_type: "settle",
-            destination: Some(place.name().into_owned()),
-            kind: SpanKind::Client,
-            parent: Context::current(),
-            links: Vec::new(),
-        };
-        let next = KeyValue::new("hopscope.progress.next", next);
-        Settling(Step::start(self.tracer(), start, attributes.all().cloned().chain([next])))
+        let facts = Arc::new(Facts::new(&place, details, self.settings().limits.value_bytes_max));
+        let start =
+            Start { operation, stage: Stage::Settle, around: Around::current(), members: SmallVec::new() };
+        Settling(Step::start(self, facts, start)).up_to(next)
     }
 }

@@ -2,19 +2,23 @@
 
 use expect_test::expect;
 use hopscope_model::{Batch, MessageEvent, ProgressKind, SpanContext, Tenant};
-use hopscope_sdk::kit::{MapHeaders, Recorder};
-use hopscope_sdk::{CopiedFrom, CopyKind, Details, Disposition, Failure, Outcome, Place, Server};
+use hopscope_sdk::kit::{MapHeaders, Recorder, Records};
+use hopscope_sdk::{CopiedFrom, CopyKind, Details, Disposition, Failure, Outcome, Place, Server, Telemetry};
 use hopscope_wire::otlp::decode_protobuf;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
 use prost::Message;
 
-fn read_by_the_server(recorder: &Recorder) -> Batch {
+/// Spans of a tracer, as OpenTelemetry's own exporter would send them.
+fn sent_by_opentelemetry(recorder: &Recorder) -> Vec<u8> {
     let resource = ResourceAttributesWithSchema::default();
     let resource_spans = group_spans_by_resource_and_scope(recorder.finished(), &resource);
-    let request = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
-    let decoded = decode_protobuf(&request, &Tenant::default(), 1, &hopscope_wire::DecodeLimits::default());
+    ExportTraceServiceRequest { resource_spans }.encode_to_vec()
+}
+
+fn read_by_the_server(request: &[u8]) -> Batch {
+    let decoded = decode_protobuf(request, &Tenant::default(), 1, &hopscope_wire::DecodeLimits::default());
     decoded.expect("a valid request").batch
 }
 
@@ -53,8 +57,29 @@ fn line(event: &MessageEvent, sender: SpanContext) -> String {
 
 /// Sends to `sent`, stored at `stored`; received, processed and settled at `consumed`.
 fn life(sent: Place<'_>, stored: Place<'_>, consumed: Place<'_>, details: Details<'_>) -> String {
-    let recorder = Recorder::default();
-    let telemetry = recorder.telemetry();
+    let (recorder, records) = (Recorder::default(), Records::default());
+    live(&recorder.telemetry(), sent, stored, consumed, details);
+    live(&records.telemetry(), sent, stored, consumed, details);
+    let [by_tracer, own] =
+        [sent_by_opentelemetry(&recorder), records.request()].map(|request| told(&request));
+    assert_eq!(own, by_tracer, "our own path tells the same as a tracer's");
+    own
+}
+
+fn told(request: &[u8]) -> String {
+    let batch = read_by_the_server(request);
+    let events: Vec<_> = batch.events().map(|event| event.to_owned()).collect();
+    let sender = events.first().and_then(MessageEvent::context).expect("a send");
+    events.iter().map(|event| line(event, sender) + "\n").collect()
+}
+
+fn live(
+    telemetry: &Telemetry,
+    sent: Place<'_>,
+    stored: Place<'_>,
+    consumed: Place<'_>,
+    details: Details<'_>,
+) {
     let mut headers = MapHeaders::default();
     let sender = Details { group: "", attempt: None, copied_from: None, ..details };
     let sending = telemetry.send("send", sent, &sender);
@@ -64,10 +89,6 @@ fn life(sent: Place<'_>, stored: Place<'_>, consumed: Place<'_>, details: Detail
     let failed = Outcome::Failed(Failure::new("OUT_OF_STOCK", "no such sku"));
     delivery.process().declare(failed, Some(Disposition::Retry)).settle("nak").sent();
     drop(delivery.process());
-    let batch = read_by_the_server(&recorder);
-    let events: Vec<_> = batch.events().map(|event| event.to_owned()).collect();
-    let sender = events.first().and_then(MessageEvent::context).expect("a send");
-    events.iter().map(|event| line(event, sender) + "\n").collect()
 }
 
 const DETAILS: Details<'static> = Details {
@@ -78,6 +99,7 @@ const DETAILS: Details<'static> = Details {
     message_id: "",
     correlation_id: "",
     key: "",
+    template: "",
     keys: &[],
     attempt: None,
     body_bytes: Some(2),
@@ -136,12 +158,15 @@ fn rabbitmq() {
     let copied_from = Some(CopiedFrom {
         kind: CopyKind::DeadLetter,
         destination: "amq.default",
-        lane: "",
+        broker: "",
+        partition: None,
         position: Some(2),
         message_id: "m-1",
         group: "payments",
         attempts: Some(3),
         reason: "rejected",
+        error_type: "",
+        context: None,
     });
     let details =
         Details { message_id: "m-1", correlation_id: "c-1", keys: &["4711", "x"], copied_from, ..DETAILS };
@@ -187,7 +212,7 @@ fn a_commit_is_progress() {
     let recorder = Recorder::default();
     let place = Place::Kafka { topic: "orders", partition: Some(0), offset: None };
     recorder.telemetry().settle_up_to("commit", place, &Details { group: "payment", ..DETAILS }, 8).confirm();
-    let batch = read_by_the_server(&recorder);
+    let batch = read_by_the_server(&sent_by_opentelemetry(&recorder));
     let progress: Vec<_> = batch.progress_owned().collect();
     let [progress] = progress.as_slice() else { panic!("one progress: {progress:?}") };
     assert_eq!((progress.kind, progress.group.as_str()), (ProgressKind::Floor { next: 8 }, "payment"));

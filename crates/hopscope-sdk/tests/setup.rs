@@ -3,7 +3,7 @@
 use hopscope_sdk::opentelemetry::trace::{TraceContextExt, Tracer};
 use hopscope_sdk::opentelemetry::{Context, global};
 use hopscope_sdk::setup::{Batching, Counts, ErrorKind, Protocol, Setup};
-use hopscope_sdk::{Details, Format, Formats, Place, Telemetry};
+use hopscope_sdk::{Details, Format, Formats, Keep, Place, Sampler, Sampling, Telemetry};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use prost::Message;
@@ -85,8 +85,10 @@ fn one_call_and_spans_arrive_with_their_resource() {
         service: "checkout".into(),
         version: "1.2.3".into(),
         endpoint,
-        formats: Formats { write: vec![Format::B3Single], ..Formats::default() },
-        batching: Batching::DEVELOPMENT,
+        formats: Some(Formats { write: vec![Format::B3Single], ..Formats::default() }),
+        batching: Batching::INTERACTIVE,
+        // The endpoint of this test serves one connection at a time.
+        metrics: Some(false),
         ..Setup::default()
     };
     let guard = setup.init().expect("a set-up");
@@ -120,7 +122,7 @@ fn one_call_and_spans_arrive_with_their_resource() {
 fn what_an_endpoint_refuses_is_counted() {
     let _alone = alone();
     let (endpoint, _received) = endpoint("400 Bad Request");
-    let guard = Setup { endpoint, ..Setup::default() }.init().expect("a set-up");
+    let guard = Setup { endpoint, metrics: Some(false), ..Setup::default() }.init().expect("a set-up");
     let telemetry = Telemetry::new(guard.provider());
     (0..3).for_each(|_| send_one(&telemetry));
     assert!(guard.flush(LONG));
@@ -135,7 +137,7 @@ fn a_dead_endpoint_costs_the_application_nothing() {
     let address = silent.local_addr().expect("bound");
     for protocol in [Protocol::Grpc, Protocol::Http] {
         let batching =
-            Batching { queue_spans_max: Some(100), batch_spans_max: Some(10), ..Batching::DEVELOPMENT };
+            Batching { queue_spans_max: Some(100), batch_spans_max: Some(10), ..Batching::INTERACTIVE };
         let endpoint = format!("http://{address}");
         let setup = Setup { endpoint, protocol: Some(protocol), batching, ..Setup::default() };
         let guard = setup.init().expect("a set-up");
@@ -154,7 +156,10 @@ fn a_dead_endpoint_costs_the_application_nothing() {
 #[test]
 fn a_ratio_of_zero_keeps_nothing() {
     let _alone = alone();
-    let guard = Setup { sample_ratio: Some(0.0), ..Setup::default() }.init().expect("a set-up");
+    let guard =
+        Setup { sampling: Some(Sampling::all(Sampler::Never)), keep: Keep::NOTHING, ..Setup::default() }
+            .init()
+            .expect("a set-up");
     send_one(&Telemetry::new(guard.provider()));
     assert_eq!(guard.counts(), Counts::default());
 }
@@ -171,6 +176,9 @@ fn a_wrong_endpoint_is_an_error_of_the_set_up() {
 #[tokio::test]
 async fn a_guard_may_be_dropped_inside_a_runtime() {
     let _alone = alone();
-    let guard = Setup { sample_ratio: Some(0.0), ..Setup::default() }.init().expect("a set-up");
+    let guard =
+        Setup { sampling: Some(Sampling::all(Sampler::Never)), keep: Keep::NOTHING, ..Setup::default() }
+            .init()
+            .expect("a set-up");
     drop(guard);
 }

@@ -177,12 +177,11 @@ fn a_copy_names_its_original() {
     let copied_from = Some(CopiedFrom {
         kind: CopyKind::DeadLetter,
         destination: "payments",
-        lane: "",
-        position: None,
         message_id: "m-1",
         group: "payments",
         attempts: Some(3),
         reason: "rejected",
+        ..CopiedFrom::default()
     });
     let place = Place::RabbitMq {
         exchange: "",

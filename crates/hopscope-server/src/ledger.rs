@@ -1,13 +1,15 @@
-//! [`Ledger`]: what became of everything that one receiver took off the wire, in events:
+//! [`Ledger`]: what became of everything that one receiver took off the wire, in events (of
+//! metrics: in points):
 //! `received = stored + refused + dropped{reason} + queued`, at every instant.
 
+use crate::clock::now_ns;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The books of one receiver.
 #[derive(Debug)]
 pub struct Ledger {
-    receiver: &'static str,
+    receiver: String,
     counts: Mutex<Counts>,
 }
 
@@ -32,6 +34,23 @@ pub struct Counts {
     pub bytes: u64,
     /// Why the last bad request was one.
     pub last_error: Option<String>,
+    /// The connection to a broker, of receivers that have one.
+    pub connection: Option<Connection>,
+}
+
+/// How a receiver stands with its broker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Connection {
+    /// Whether it reads now.
+    pub up: bool,
+    /// Since when that is so.
+    pub since_ns: i64,
+    /// Why it does not.
+    pub why: Option<String>,
+    /// How often it stopped reading.
+    pub lost: u64,
+    /// Records that wait at the broker, where it tells.
+    pub lag: Option<u64>,
 }
 
 impl Counts {
@@ -58,13 +77,13 @@ impl Counts {
 
 impl Ledger {
     /// Empty books.
-    pub fn new(receiver: &'static str) -> Self {
-        Self { receiver, counts: Mutex::default() }
+    pub fn new(receiver: &str) -> Self {
+        Self { receiver: receiver.to_owned(), counts: Mutex::default() }
     }
 
     /// Whose they are.
-    pub fn receiver(&self) -> &'static str {
-        self.receiver
+    pub fn receiver(&self) -> &str {
+        &self.receiver
     }
 
     /// A consistent copy.
@@ -112,6 +131,43 @@ impl Ledger {
         self.lock().refuse(reason, error);
     }
 
+    /// The receiver reads from its broker. True where that is news.
+    pub fn connected(&self) -> bool {
+        let mut counts = self.lock();
+        let connection = counts.connection.get_or_insert_default();
+        let news = !connection.up;
+        if news {
+            *connection = Connection {
+                up: true,
+                since_ns: now_ns(),
+                lost: connection.lost,
+                lag: connection.lag,
+                why: None,
+            };
+        }
+        news
+    }
+
+    /// The receiver does not read from its broker, and why. True where that is news.
+    pub fn disconnected(&self, why: &str) -> bool {
+        let mut counts = self.lock();
+        let first = counts.connection.is_none();
+        let connection = counts.connection.get_or_insert_default();
+        let news = first || connection.up || connection.why.as_deref() != Some(why);
+        if first || connection.up {
+            connection.since_ns = now_ns();
+            connection.lost += u64::from(connection.up);
+        }
+        connection.up = false;
+        connection.why = Some(why.to_owned());
+        news
+    }
+
+    /// So many records wait at the broker.
+    pub fn lag(&self, records: u64) {
+        self.lock().connection.get_or_insert_default().lag = Some(records);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Counts> {
         // Counting never panics half way: the books are whole whatever another thread did.
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
@@ -146,5 +202,20 @@ mod tests {
         let counts = ledger.counts();
         assert_eq!((counts.received, counts.queued, counts.dropped_events()), (13, 1, 3));
         assert_eq!(counts.invalid_requests(), 1);
+    }
+
+    #[test]
+    fn a_connection_is_news_when_it_changes() {
+        let ledger = Ledger::new("test");
+        assert_eq!(ledger.counts().connection, None, "a receiver without a broker has none");
+        assert!(ledger.disconnected("not yet"));
+        assert!(!ledger.disconnected("not yet"));
+        assert!(ledger.connected());
+        assert!(!ledger.connected());
+        ledger.lag(7);
+        assert!(ledger.disconnected("gone"));
+        let connection = ledger.counts().connection.expect("there is one");
+        assert_eq!((connection.up, connection.lost, connection.lag), (false, 1, Some(7)));
+        assert_eq!(connection.why.as_deref(), Some("gone"));
     }
 }

@@ -41,10 +41,10 @@ impl Live {
         (self.notes.receiver_count() > 0).then(|| note_of(batch))
     }
 
-    /// That batch became durable, with that many new events.
-    pub fn stored(&self, events: u64, note: Option<Note>) {
+    /// That batch became durable, with that many new events and tallies.
+    pub fn stored(&self, events: u64, tallies: u64, note: Option<Note>) {
         self.events.fetch_add(events, Ordering::Relaxed);
-        if let Some(note) = note.filter(|_| events > 0) {
+        if let Some(note) = note.filter(|_| events + tallies > 0) {
             // Without listeners there is nobody to miss it.
             let _ = self.notes.send(Arc::new(note));
         }
@@ -77,6 +77,9 @@ fn note_of(batch: &Batch) -> Note {
         if note.cut {
             break;
         }
+    }
+    for row in batch.tallies() {
+        note.add_destination(batch.texts().get(row.destination));
     }
     note
 }

@@ -1,7 +1,7 @@
 //! `/metrics`: the books of every receiver, consistent within one scrape, in Prometheus' text form.
 
 use crate::ingest::Ingest;
-use crate::ledger::{Counts, Ledger};
+use crate::ledger::{Connection, Counts, Ledger};
 use crate::live::Live;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -34,6 +34,7 @@ impl fmt::Debug for Metrics {
 }
 
 type One = (&'static str, &'static str, fn(&Counts) -> u64);
+type OfConnection = (&'static str, &'static str, fn(&Connection) -> Option<i64>);
 type ByReason = (&'static str, &'static str, fn(&Counts) -> Vec<(&'static str, u64)>);
 
 /// Counters with one value a receiver.
@@ -51,6 +52,16 @@ const ONE: &[One] = &[
 const BY_REASON: &[ByReason] = &[
     ("receiver_events_dropped", "Events left out", |counts| pairs(&counts.dropped)),
     ("receiver_requests_refused", "Requests refused", |counts| pairs(&counts.refused_requests)),
+];
+
+/// Gauges of receivers that read from a broker.
+const OF_CONNECTION: &[OfConnection] = &[
+    ("receiver_connected", "1 while the receiver reads from its broker, else 0", |connection| {
+        Some(i64::from(connection.up))
+    }),
+    ("receiver_lag_records", "Records that wait at the broker, where it tells", |connection| {
+        connection.lag.map(|records| i64::try_from(records).unwrap_or(i64::MAX))
+    }),
 ];
 
 fn pairs(map: &std::collections::BTreeMap<&'static str, u64>) -> Vec<(&'static str, u64)> {
@@ -87,6 +98,7 @@ impl Collector for Metrics {
             let labels = [("receiver", *receiver)];
             ConstGauge::new(counts.queued as i64).encode(queued.encode_family(&labels)?)?;
         }
+        connections(&mut encoder, &books)?;
         let gauges = [
             ("ingest_bytes", "Bytes of requests under way", self.ingest.budget().bytes()),
             ("ingest_requests", "Requests under way", self.ingest.budget().requests()),
@@ -98,4 +110,25 @@ impl Collector for Metrics {
         }
         Ok(())
     }
+}
+
+fn connections(encoder: &mut DescriptorEncoder<'_>, books: &[(&str, Counts)]) -> Result<(), fmt::Error> {
+    let connections =
+        || books.iter().filter_map(|(receiver, counts)| Some((*receiver, counts.connection.as_ref()?)));
+    for (name, help, value) in OF_CONNECTION {
+        let kind = ConstGauge::new(0i64).metric_type();
+        let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+        for (receiver, connection) in connections() {
+            let Some(value) = value(connection) else { continue };
+            ConstGauge::new(value).encode(family.encode_family(&[("receiver", receiver)])?)?;
+        }
+    }
+    let kind = ConstCounter::new(0u64).metric_type();
+    let help = "How often the receiver stopped reading from its broker";
+    let mut lost = encoder.encode_descriptor("receiver_connections_lost", help, None, kind)?;
+    for (receiver, connection) in connections() {
+        let labels = [("receiver", receiver)];
+        ConstCounter::new(connection.lost).encode(lost.encode_family(&labels)?)?;
+    }
+    Ok(())
 }

@@ -6,7 +6,7 @@ use crate::ingest::{Ingest, Sink};
 use crate::ledger::Ledger;
 use crate::listen::{self, Connections, Protocol};
 use crate::live::Live;
-use crate::receive::{OtlpGrpc, OtlpHttp, Receiver};
+use crate::receive::{Amqp, Kafka, Nats, OtlpGrpc, OtlpHttp, Receiver};
 use crate::{Error, ErrorKind};
 use hopscope_store::Store;
 use hopscope_store::embedded::{Embedded, Options};
@@ -48,6 +48,16 @@ impl Server {
         let ingest = Ingest::new(&config, Arc::clone(&store.store), Arc::clone(&live)).map_err(|source| {
             Error::new(ErrorKind::Usage, "wrong value setting=redact_values").because(source)
         })?;
+        let mut books = Vec::new();
+        let mut metrics = |receiver: &str| {
+            let sink = ingest.sink(&format!("{receiver}_metrics"));
+            books.push(Arc::clone(sink.ledger()));
+            sink
+        };
+        let (grpc_metrics, http_metrics) = (metrics("otlp_grpc"), metrics("otlp_http"));
+        let kafka = Kafka::all(&config, &mut metrics)?;
+        let amqp = Amqp::all(&config, &mut metrics)?;
+        let nats = Nats::all(&config, &mut metrics)?;
         let mut running = Running {
             addresses,
             config,
@@ -59,8 +69,12 @@ impl Server {
             api: TaskTracker::new(),
             stop_api: CancellationToken::new(),
         };
-        running.receive(OtlpGrpc::new(sockets.otlp_grpc, &running.config));
-        running.receive(OtlpHttp::new(sockets.otlp_http, &running.config));
+        running.receive(OtlpGrpc::new(sockets.otlp_grpc, &running.config, grpc_metrics));
+        running.receive(OtlpHttp::new(sockets.otlp_http, &running.config, http_metrics));
+        kafka.into_iter().for_each(|receiver| running.receive(receiver));
+        amqp.into_iter().for_each(|receiver| running.receive(receiver));
+        nats.into_iter().for_each(|receiver| running.receive(receiver));
+        running.ledgers.extend(books);
         running.answer(sockets.http, live);
         Ok(running)
     }
@@ -98,7 +112,7 @@ impl Running {
     }
 
     /// The entrance for a receiver that lives outside this crate.
-    pub fn sink(&mut self, receiver: &'static str) -> Sink {
+    pub fn sink(&mut self, receiver: &str) -> Sink {
         let sink = self.ingest.sink(receiver);
         self.ledgers.push(Arc::clone(sink.ledger()));
         sink

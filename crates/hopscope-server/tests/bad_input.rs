@@ -27,7 +27,7 @@ async fn each_mistake_has_its_answer() {
     let cases: &[Case] = &[
         ("GET", "/v1/traces", PROTOBUF, "", vec![], 405, "unsupported"),
         ("PUT", "/v1/traces", PROTOBUF, "", good.clone(), 405, "unsupported"),
-        ("POST", "/v1/metrics", PROTOBUF, "", good.clone(), 404, "unsupported"),
+        ("POST", "/v1development/profiles", PROTOBUF, "", good.clone(), 404, "unsupported"),
         ("POST", "/v1/logs", JSON, "", b"{}".to_vec(), 404, "unsupported"),
         ("POST", "/", PROTOBUF, "", good.clone(), 404, "unsupported"),
         ("POST", "/v1/traces", "text/plain", "", good.clone(), 415, "unsupported"),
@@ -71,7 +71,7 @@ async fn each_mistake_has_its_grpc_status() {
     let channel = channel(&rig.server).await;
     let good = request("checkout", vec![send_span(1, 1, 1)]).encode_to_vec();
     let cases: &[(&str, Vec<u8>, Code)] = &[
-        ("/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", vec![], Code::Unimplemented),
+        ("/opentelemetry.proto.collector.logs.v1.LogsService/Export", vec![], Code::Unimplemented),
         ("/grpc.health.v1.Health/Check", vec![], Code::Unimplemented),
         (EXPORT, b"hello".to_vec(), Code::InvalidArgument),
         (EXPORT, good[..good.len() - 3].to_vec(), Code::InvalidArgument),

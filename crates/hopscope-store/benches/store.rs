@@ -64,7 +64,8 @@ async fn run(records: usize, folder: &Path) {
     let query = QUERY;
     timed("store_search_newest_50", || store.search(&TENANT, &query, &page)).await;
     let by = vec![Dimension::Destination, Dimension::Stage];
-    let aggregation = Aggregation { by, query: QUERY, now_ns: i64::MAX, rows_max: 1_000 };
+    let aggregation =
+        Aggregation { by, query: QUERY, now_ns: i64::MAX, rows_max: 1_000, ..Aggregation::default() };
     timed("store_count_everything", || store.aggregate(&TENANT, &aggregation)).await;
     figure("store_rss_after_lookups", rss_mb(), "MB", None);
 }

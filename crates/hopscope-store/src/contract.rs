@@ -1,8 +1,11 @@
 //! [`Store`]: what every store promises, and the values it takes and gives.
 
 use async_trait::async_trait;
-use hopscope_model::{Batch, Coverage, Evidence, Key, Limits, MessageEvent, Query, Stage, Tenant};
+use hopscope_model::{
+    Batch, Coverage, Evidence, Key, Limits, Measure, MessageEvent, Query, Spread, Stage, Tenant,
+};
 use std::fmt;
+use std::num::NonZero;
 
 /// Keeps what happened to messages.
 ///
@@ -11,7 +14,9 @@ use std::fmt;
 /// - **Idempotency**: an event whose identity ([`MessageEvent::id`]) is stored already is not stored again and
 ///   never shows twice in an answer, however old the first one is. The first durable one wins; the same
 ///   identity with other content is counted in [`Appended::conflicts`] where the store can see it cheaply.
-/// - **Visibility**: events and progress are found by every read that begins after `append` answered, and
+///   A tally is one sample of a run: stored twice it counts once, and in whatever order samples arrive, the
+///   counts are the same.
+/// - **Visibility**: events, progress and tallies are found by every read that begins after `append` answered, and
 ///   by no read before they are durable.
 /// - **Order**: an append is atomic with respect to a crash: all of the batch or nothing of it.
 /// - **Honesty**: every read says what it searched. What could not be read (a quarantined segment, a limit) is
@@ -38,7 +43,11 @@ pub trait Store: Send + Sync + 'static {
         after: Option<&str>,
     ) -> Result<Evidence, Error>;
 
-    /// Counts by the asked dimensions.
+    /// Counts by the asked dimensions, and by time where [`Aggregation::step_ns`] is given: of the events that are
+    /// stored, or, where services report metrics, of what they counted themselves. A run of samples (a series
+    /// since one start) counts the differences of its samples, spread evenly over the time between them; where
+    /// one process reports several times a minute, the minute counts as even. `Invalid` where the range has more
+    /// than [`STEPS_MAX`] steps.
     async fn aggregate(&self, tenant: &Tenant, aggregation: &Aggregation) -> Result<Aggregated, Error>;
 
     /// Drops what the policy no longer keeps, in whole units: what is newer is never touched.
@@ -57,6 +66,8 @@ pub struct Appended {
     pub duplicates: u64,
     /// Of the duplicates, those with other content.
     pub conflicts: u64,
+    /// Tallies that were new, as far as the store sees it cheaply.
+    pub tallies: u64,
 }
 
 /// Which part of a search's answer.
@@ -81,17 +92,34 @@ pub struct Found {
     pub next: Option<String>,
 }
 
+/// Most steps that one aggregation divides its range into.
+pub const STEPS_MAX: i64 = 1_500;
+
 /// What to count.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Aggregation {
+    /// What the counts are of.
+    pub of: Counted,
     /// Group by these, in this order.
     pub by: Vec<Dimension>,
-    /// Only events that match; [`Query::default`] for all.
+    /// Only what matches; [`Query::default`] for all.
     pub query: Query,
+    /// Also by time, in steps of that many ns, counted from the epoch.
+    pub step_ns: Option<NonZero<i64>>,
     /// Now, ns since the epoch.
     pub now_ns: i64,
     /// Most rows in the answer; more is said in the coverage.
     pub rows_max: usize,
+}
+
+/// What counts are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Counted {
+    /// Events that are stored: fewer than happened where spans are sampled.
+    #[default]
+    Events,
+    /// Tallies: exactly what happened in the services that report metrics.
+    Tallies,
 }
 
 /// A column to group by.
@@ -104,32 +132,50 @@ pub enum Dimension {
     Lane,
     Group,
     Service,
+    Instance,
     Stage,
     Outcome,
+    /// What of a metric; empty for events.
+    Detail,
 }
 
 /// Counts by dimension.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Aggregated {
-    /// One row per combination that occurs, most events first.
+    /// One row per combination that occurs, most counted first. What two metrics counted is never summed up.
     pub rows: Vec<Row>,
     /// What was searched.
     pub coverage: Coverage,
 }
 
 /// One combination and its counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Row {
+    /// The metric, for tallies.
+    pub metric: Option<Metric>,
     /// Values in the order of [`Aggregation::by`]; stage and outcome by their stable names.
     pub values: Vec<String>,
-    /// Events.
+    /// Where the step begins; 0 without steps.
+    pub step_ns: i64,
+    /// Events, or what the metric counted (a level: its last value).
     pub events: u64,
     /// Of them, failed.
     pub failed: u64,
-    /// Earliest start.
+    /// Earliest start; for tallies the begin of the time that is counted.
     pub first_ns: i64,
-    /// Latest start.
+    /// Latest start; for tallies the end of the time that is counted.
     pub last_ns: i64,
+    /// How the values spread, where the metric is a histogram.
+    pub spread: Option<Spread>,
+}
+
+/// A metric that services report.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Metric {
+    /// What it counts.
+    pub measure: Measure,
+    /// Its name.
+    pub name: String,
 }
 
 /// What to keep.
@@ -242,13 +288,44 @@ impl Dimension {
             Self::Lane => event.lane(),
             Self::Group => event.group(),
             Self::Service => event.service(),
+            Self::Instance => event.instance(),
             Self::Stage => Stage::name(event.stage()),
             Self::Outcome => event.outcome_name(),
+            Self::Detail => "",
         }
     }
 }
 
-/// The reason that stands in the coverage when an aggregation has more rows than were asked for.
-pub(crate) fn rows_left_out(rows: usize, rows_max: usize) -> String {
-    format!("more rows than asked for rows={rows} rows_max={rows_max}")
+impl Aggregation {
+    /// Refuses a division of time that is too fine for its range.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let Some(step) = self.step_ns else { return Ok(()) };
+        let (since, until) = self.query.range(self.now_ns);
+        let steps = until.saturating_sub(since) / step.get();
+        if step.get() > 0 && steps <= STEPS_MAX {
+            return Ok(());
+        }
+        let message = format!("too many steps of time step_ns={step} steps_max={STEPS_MAX}");
+        Err(Error::new(ErrorKind::Invalid, message))
+    }
+
+    /// Where the step begins that an instant is in; 0 without steps.
+    pub(crate) fn step_of(&self, at_ns: i64) -> i64 {
+        self.step_ns.map_or(0, |step| at_ns.saturating_sub(at_ns.rem_euclid(step.get())))
+    }
+}
+
+/// Puts the rows of an aggregation in order; those past the limit are left out, and the coverage says so.
+pub(crate) fn put_in_order(rows: &mut Vec<Row>, rows_max: usize, coverage: &mut Coverage) {
+    rows.sort_by(|one, other| {
+        let rank = |row: &Row| (std::cmp::Reverse(row.events), row.step_ns);
+        (rank(one), &one.metric, &one.values).cmp(&(rank(other), &other.metric, &other.values))
+    });
+    if rows.len() > rows_max {
+        coverage.complete = false;
+        coverage
+            .why_not
+            .push(format!("more rows than asked for rows={rows} rows_max={rows_max}", rows = rows.len()));
+        rows.truncate(rows_max);
+    }
 }

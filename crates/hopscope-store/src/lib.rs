@@ -13,8 +13,9 @@ pub mod kit;
 mod matching;
 pub mod memory;
 mod order;
+mod tallying;
 
 pub use contract::{
-    Aggregated, Aggregation, Appended, CheckReport, Depth, Dimension, Error, ErrorKind, Finding, Found, Page,
-    Retained, Retention, Row, Store,
+    Aggregated, Aggregation, Appended, CheckReport, Counted, Depth, Dimension, Error, ErrorKind, Finding,
+    Found, Metric, Page, Retained, Retention, Row, STEPS_MAX, Store,
 };

@@ -4,16 +4,18 @@
 
 use crate::matching::{event_matches, select_progress};
 use crate::order::{Place, cursor, page_len, place};
+use crate::tallying::Tallying;
 use crate::{
-    Aggregated, Aggregation, Appended, CheckReport, Depth, Error, ErrorKind, Found, Page, Retained,
+    Aggregated, Aggregation, Appended, CheckReport, Counted, Depth, Error, ErrorKind, Found, Page, Retained,
     Retention, Row, Store,
 };
 use async_trait::async_trait;
 use hopscope_model::{
-    Batch, Coverage, EventId, EventRef, Evidence, Key, Limits, MessageEvent, Outcome, Query, Tenant,
+    Batch, Coverage, EventId, EventRef, Evidence, Key, Limits, MessageEvent, Outcome, Query, SeriesId,
+    TallyRow, Tenant,
 };
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{RwLock, RwLockReadGuard};
 
 /// A store that keeps everything in memory and nothing on disk.
@@ -27,6 +29,8 @@ pub struct Memory {
 struct Stored {
     batches: Vec<Batch>,
     by_id: HashMap<EventId, MessageEvent>,
+    /// Series, start, time and count of every tally.
+    tallies: HashSet<(SeriesId, i64, i64, u64)>,
 }
 
 impl Memory {
@@ -62,11 +66,35 @@ fn coverage(batches: &[Batch]) -> Coverage {
     Coverage { segments: u64::from(!batches.is_empty()), received_ns: range, ..Coverage::default() }
 }
 
+fn count_events(batches: &[Batch], aggregation: &Aggregation) -> Vec<Row> {
+    let mut rows: BTreeMap<(Vec<String>, i64), Row> = BTreeMap::new();
+    for event in events(batches).filter(|event| aggregation.query.matches(*event, aggregation.now_ns)) {
+        let values: Vec<String> = aggregation.by.iter().map(|by| by.of(&event).to_owned()).collect();
+        let start_ns = event.start_ns();
+        let step_ns = aggregation.step_of(start_ns);
+        let row = rows.entry((values.clone(), step_ns)).or_insert(Row {
+            metric: None,
+            values,
+            step_ns,
+            events: 0,
+            failed: 0,
+            first_ns: start_ns,
+            last_ns: start_ns,
+            spread: None,
+        });
+        row.events += 1;
+        row.failed += u64::from(matches!(event.outcome(), Outcome::Failed { .. }));
+        row.first_ns = row.first_ns.min(start_ns);
+        row.last_ns = row.last_ns.max(start_ns);
+    }
+    rows.into_values().collect()
+}
+
 #[async_trait]
 impl Store for Memory {
     async fn append(&self, mut batch: Batch) -> Result<Appended, Error> {
         let mut tenants = self.tenants.write().map_err(|_| poisoned())?;
-        let Stored { batches, by_id } = tenants.entry(batch.tenant().clone()).or_default();
+        let Stored { batches, by_id, tallies } = tenants.entry(batch.tenant().clone()).or_default();
         let mut appended = Appended::default();
         let mut keep = Vec::with_capacity(batch.len());
         for event in batch.events() {
@@ -86,6 +114,9 @@ impl Store for Memory {
             }
         }
         batch.retain(&keep);
+        let new: Vec<bool> = batch.tallies().iter().map(|row| tallies.insert(row.identity())).collect();
+        batch.retain_tallies(&new);
+        appended.tallies = batch.tallies().len() as u64;
         if !batch.is_empty() {
             batches.push(batch);
         }
@@ -144,37 +175,31 @@ impl Store for Memory {
     }
 
     async fn aggregate(&self, tenant: &Tenant, aggregation: &Aggregation) -> Result<Aggregated, Error> {
+        aggregation.check()?;
         let tenants = self.read()?;
         let batches = batches_of(&tenants, tenant);
-        let mut rows: BTreeMap<Vec<String>, Row> = BTreeMap::new();
-        for event in events(batches).filter(|event| aggregation.query.matches(*event, aggregation.now_ns)) {
-            let values: Vec<String> = aggregation.by.iter().map(|by| by.of(&event).to_owned()).collect();
-            let row = rows.entry(values.clone()).or_insert(Row {
-                values,
-                events: 0,
-                failed: 0,
-                first_ns: event.start_ns(),
-                last_ns: event.start_ns(),
-            });
-            row.events += 1;
-            row.failed += u64::from(matches!(event.outcome(), Outcome::Failed { .. }));
-            row.first_ns = row.first_ns.min(event.start_ns());
-            row.last_ns = row.last_ns.max(event.start_ns());
-        }
-        let mut rows: Vec<Row> = rows.into_values().collect();
-        rows.sort_by_key(|row| Reverse(row.events));
         let mut coverage = coverage(batches);
-        if rows.len() > aggregation.rows_max {
-            coverage.complete = false;
-            coverage.why_not.push(crate::contract::rows_left_out(rows.len(), aggregation.rows_max));
-            rows.truncate(aggregation.rows_max);
-        }
+        let mut rows = match aggregation.of {
+            Counted::Events => count_events(batches, aggregation),
+            Counted::Tallies => {
+                let mut tallying = Tallying::new(aggregation);
+                batches.iter().for_each(|batch| tallying.add(batch));
+                let begun_before = tallying.begun_before(i64::MAX);
+                batches.iter().for_each(|batch| tallying.add_before(batch, &begun_before));
+                coverage.why_not.extend(tallying.why_not());
+                coverage.complete = coverage.why_not.is_empty();
+                tallying.finish()
+            }
+        };
+        crate::contract::put_in_order(&mut rows, aggregation.rows_max, &mut coverage);
         Ok(Aggregated { rows, coverage })
     }
 
     async fn retain(&self, tenant: &Tenant, retention: &Retention) -> Result<Retained, Error> {
         let mut tenants = self.tenants.write().map_err(|_| poisoned())?;
-        let Some(Stored { batches, by_id }) = tenants.get_mut(tenant) else { return Ok(Retained::default()) };
+        let Some(Stored { batches, by_id, tallies }) = tenants.get_mut(tenant) else {
+            return Ok(Retained::default());
+        };
         let mut retained = Retained::default();
         batches.retain(|batch| {
             let keep = batch.received_ns() >= retention.keep_since_ns;
@@ -185,6 +210,7 @@ impl Store for Memory {
             keep
         });
         *by_id = events(batches).map(|event| (event.id(), event.to_owned())).collect();
+        *tallies = batches.iter().flat_map(Batch::tallies).map(TallyRow::identity).collect();
         Ok(retained)
     }
 

@@ -3,12 +3,12 @@
 //!
 //! Every run is made of one printed seed. `HOPSCOPE_SEED=17 cargo test --test power_loss` plays one again.
 
-use hopscope_model::{BatchBuilder, MessageEvent, Query, Source, Stage, Tenant};
+use hopscope_model::{BatchBuilder, MessageEvent, Query, Source, Stage, Tally, Temporality, Tenant};
 use hopscope_store::embedded::Options;
 use hopscope_store::embedded::sim_dir::SimDir;
 use hopscope_store::embedded::simulate::Driven;
 use hopscope_store::kit::{self, NOW_NS, random::Random};
-use hopscope_store::{Depth, ErrorKind, Page};
+use hopscope_store::{Aggregation, Counted, Depth, Dimension, ErrorKind, Page};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -36,6 +36,37 @@ fn stored(store: &Driven) -> Result<Vec<u64>, String> {
     }
 }
 
+/// Sequence numbers of tallies; a number is there as often as it counts.
+fn counted(store: &Driven) -> Result<Vec<u64>, String> {
+    let aggregation = Aggregation {
+        of: Counted::Tallies,
+        by: vec![Dimension::Service],
+        now_ns: NOW_NS,
+        rows_max: 1_000_000,
+        ..Aggregation::default()
+    };
+    let rows = store.aggregate(&aggregation).map_err(|error| error.to_string())?.rows;
+    let numbers = rows.iter().filter_map(|row| Some((row.values[0].parse::<u64>().ok()?, row.events)));
+    Ok(numbers.flat_map(|(number, times)| (0..times).map(move |_| number)).collect())
+}
+
+/// A count of 1: cumulative or, of the odd numbers, delta.
+fn tally(number: u64) -> Tally {
+    let temporality = if number.is_multiple_of(2) { Temporality::Cumulative } else { Temporality::Delta };
+    Tally { service: number.to_string(), temporality, ..kit::sent(number, 1, 1) }
+}
+
+/// What is stored, of events and of tallies alike: which must be the same.
+fn stored_both(store: &Driven) -> Result<Vec<u64>, String> {
+    let (mut events, mut tallies) = (stored(store)?, counted(store)?);
+    events.sort_unstable();
+    tallies.sort_unstable();
+    if events == tallies {
+        return Ok(events);
+    }
+    Err(format!("{} events and {} tallies differ", events.len(), tallies.len()))
+}
+
 fn event(number: u64) -> MessageEvent {
     MessageEvent { service: number.to_string(), ..kit::event(number, number % 1_000, Stage::Work) }
 }
@@ -48,10 +79,15 @@ fn live(store: &Driven, random: &mut Random, next: &mut u64, acknowledged: &mut 
             let mut builder = BatchBuilder::new(Tenant::default(), Source::Otlp, NOW_NS + *next as i64);
             let numbers: Vec<u64> = (0..1 + random.below(8)).map(|offset| *next + offset).collect();
             *next += numbers.len() as u64;
-            numbers.iter().for_each(|number| builder.push_event(&event(*number)));
+            for number in &numbers {
+                builder.push_event(&event(*number));
+                builder.push_tally_owned(&tally(*number));
+            }
             // A client that got no answer sends again; one that got one may too.
             if random.chance(4) && *next > 20 {
-                builder.push_event(&event(random.below(*next - 10)));
+                let again = random.below(*next - 10);
+                builder.push_event(&event(again));
+                builder.push_tally_owned(&tally(again));
             }
             groups.push((numbers, builder.finish()));
         }
@@ -94,7 +130,7 @@ fn play(seed: u64, prepare: Prepare) -> Result<(), String> {
         let inspected = disk.copied();
         let store = Driven::open(Arc::new(inspected), options.clone())
             .map_err(|error| format!("loss {loss}: does not start: {error}"))?;
-        let numbers = stored(&store)?;
+        let numbers = stored_both(&store).map_err(|error| format!("loss {loss}: {error}"))?;
         let distinct: BTreeSet<u64> = numbers.iter().copied().collect();
         if distinct.len() != numbers.len() {
             return Err(format!("loss {loss}: {} events are there twice", numbers.len() - distinct.len()));
@@ -168,7 +204,7 @@ fn a_kill_loses_nothing_at_all() {
             }
             disk = disk.after_kill();
             let store = Driven::open(Arc::new(disk.clone()), options.clone()).expect("starts");
-            let numbers = stored(&store).expect("answers");
+            let numbers = stored_both(&store).expect("answers");
             let distinct: BTreeSet<u64> = numbers.iter().copied().collect();
             assert_eq!(distinct.len(), numbers.len(), "seed {seed}");
             assert!(acknowledged.is_subset(&distinct), "seed {seed}");

@@ -1,13 +1,15 @@
 //! Property: whatever is appended, and sealed or reopened in between, the embedded store answers as the memory
 //! store does.
 
+use hopscope_model::query::Time;
 use hopscope_model::{Key, Limits, Query, Tenant};
 use hopscope_store::embedded::sim_dir::SimDir;
 use hopscope_store::embedded::{Embedded, Options};
-use hopscope_store::kit::{NOW_NS, random, random::Random};
+use hopscope_store::kit::{NOW_NS, SECOND_NS, random, random::Random};
 use hopscope_store::memory::Memory;
-use hopscope_store::{Aggregation, Dimension, Page, Store};
+use hopscope_store::{Aggregation, Counted, Dimension, Page, Store};
 use proptest::prelude::*;
+use std::num::NonZero;
 use std::sync::Arc;
 
 const DIMENSIONS: [Dimension; 8] = [
@@ -50,7 +52,20 @@ async fn all_found(store: &dyn Store, query: &Query, events_max: usize) -> Strin
 }
 
 async fn counts(store: &dyn Store, query: &Query, by: Vec<Dimension>) -> String {
-    let aggregation = Aggregation { by, query: query.clone(), now_ns: NOW_NS, rows_max: 1_000 };
+    let aggregation =
+        Aggregation { by, query: query.clone(), now_ns: NOW_NS, rows_max: 1_000, ..Aggregation::default() };
+    format!("{:#?}", store.aggregate(&Tenant::default(), &aggregation).await.expect("aggregate").rows)
+}
+
+async fn tallied(store: &dyn Store, query: &Query, by: Vec<Dimension>, step_s: i64) -> String {
+    let mut query = query.clone();
+    if step_s > 0 {
+        query.since = Some(Time::At(NOW_NS - 240 * SECOND_NS));
+        query.until = Some(Time::At(NOW_NS - 30 * SECOND_NS));
+    }
+    let step_ns = NonZero::new(step_s * SECOND_NS);
+    let of = Counted::Tallies;
+    let aggregation = Aggregation { of, by, query, step_ns, now_ns: NOW_NS, rows_max: 1_000 };
     format!("{:#?}", store.aggregate(&Tenant::default(), &aggregation).await.expect("aggregate").rows)
 }
 
@@ -94,8 +109,14 @@ async fn compare(memory: &Memory, embedded: &Embedded, random: &mut Random) {
             (all_found(memory, &query, events_max).await, all_found(embedded, &query, events_max).await);
         assert!(one == other, "{query:?}\nmemory: {one}\nembedded: {other}");
         let by: Vec<Dimension> = DIMENSIONS.into_iter().filter(|_| random.chance(3)).collect();
-        let (one, other) = (counts(memory, &query, by.clone()).await, counts(embedded, &query, by).await);
+        let (one, other) =
+            (counts(memory, &query, by.clone()).await, counts(embedded, &query, by.clone()).await);
         assert_eq!(one, other, "{query:?}");
+        let step_s = [0, 0, 20, 60][random.below(4) as usize];
+        let query = if random.chance(2) { Query::default() } else { query };
+        let one = tallied(memory, &query, by.clone(), step_s).await;
+        let other = tallied(embedded, &query, by, step_s).await;
+        assert_eq!(one, other, "{query:?} step_s={step_s}");
     }
 }
 

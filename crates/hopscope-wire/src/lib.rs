@@ -1,4 +1,4 @@
-//! Which bytes are which batch: OTLP traces in protobuf and JSON.
+//! Which bytes are which batch: OTLP traces and metrics in protobuf and JSON.
 //!
 //! Bytes in, a [`Batch`] out, and the answers that OTLP wants back. Decoding is by hand over the bytes, into
 //! the columns of the batch, without a tree of structures in between: it is the dearest step of the way in.
@@ -18,16 +18,18 @@ mod messaging;
 mod names;
 pub mod order_flow;
 pub mod otlp;
+mod point;
 mod progress;
 mod protobuf;
 mod rabbitmq;
 mod span;
+mod tallies;
 mod words;
 pub mod workload;
 
 pub use error::{Error, ErrorKind};
 pub use mapper::{Mapper, Scope};
-pub use otlp::{DecodeLimits, Decoded, Rejected};
+pub use otlp::{DecodeLimits, Decoded, DecodedMetrics, NotKept, Rejected};
 pub use span::{AttributeView, Attributes, Kind, LinkView, Raw, SpanView, Status};
 
 #[cfg(doc)]
@@ -47,5 +49,15 @@ pub fn fuzz_entry(bytes: &[u8]) {
             let _ = (event.to_owned(), event.id());
         }
         assert_eq!(decoded.batch.progress_owned().count(), decoded.batch.progress().len());
+    }
+    for decoded in [
+        otlp::decode_metrics_protobuf(bytes, &tenant, 0, &limits),
+        otlp::decode_metrics_json(bytes, &tenant, 0, &limits),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        assert_eq!(decoded.batch.tallies_owned().count(), decoded.batch.tallies().len());
+        assert_eq!(decoded.points, decoded.batch.tallies().len() as u64 + decoded.not_kept.total());
     }
 }

@@ -31,6 +31,13 @@ pub(crate) fn stage(fields: &Fields<'_, '_>, span: &SpanView<'_>) -> Stage {
     .unwrap_or(Stage::Work)
 }
 
+/// The stage that a metric's operation says; `Work` where it says none.
+pub(crate) fn stage_of_operation(fields: &Fields<'_, '_>) -> Stage {
+    let told = [Name::OperationType, Name::Operation, Name::OperationName];
+    let told = told.iter().find_map(|name| stage_of_word(fields.peek(*name)?, Kind::Client));
+    told.unwrap_or(Stage::Work)
+}
+
 fn stage_of_word(word: &[u8], kind: Kind) -> Option<Stage> {
     Some(match lower(word, &mut [0; WORD_BYTES_MAX]) {
         b"send" | b"publish" | b"produce" => Stage::Send,

@@ -91,7 +91,7 @@ impl<'a> Reader<'a> {
     }
 
     #[inline(always)]
-    fn varint(&mut self) -> Result<u64, Malformed> {
+    pub(crate) fn varint(&mut self) -> Result<u64, Malformed> {
         match self.rest {
             [byte, rest @ ..] if *byte < 0x80 => {
                 self.rest = rest;

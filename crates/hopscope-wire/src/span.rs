@@ -74,7 +74,7 @@ impl<'a> Attributes<'a> {
         self.dropped
     }
 
-    fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.items.clear();
         self.dropped = 0;
     }

@@ -267,6 +267,8 @@ fn request() -> impl Strategy<Value = ExportTraceServiceRequest> {
 const TIGHT: DecodeLimits = DecodeLimits {
     spans_max: 9,
     events_max: 12,
+    points_max: 9,
+    buckets_per_point_max: 8,
     attributes_per_span_max: 5,
     attribute_bytes_max: 16,
     links_per_span_max: 2,

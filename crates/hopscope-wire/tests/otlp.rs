@@ -225,6 +225,7 @@ fn limits_leave_out_and_count() {
         links_per_span_max: 3,
         nesting_max: 2,
         json_objects_max: 10,
+        ..DecodeLimits::default()
     };
     let link = LinkData {
         context: hopscope_model::SpanContext { trace: TraceId([7; 16]), span: SpanId([7; 8]) },

@@ -31,6 +31,8 @@ pub enum Command {
         #[command(subcommand)]
         command: MsgCommand,
     },
+    /// How much goes through each destination and group, and whether that is exact.
+    Rates(RatesArgs),
     /// Look for damage in a store. Reads only; the server must not be running on it.
     Check(CheckArgs),
     /// Print the effective configuration and where each value came from.
@@ -111,6 +113,20 @@ pub struct FindArgs {
     /// Most messages to print.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub limit: u32,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct RatesArgs {
+    /// Only what matches: `dest:orders`, `group:payment`, `service:checkout`, `system:kafka`.
+    pub query: Vec<String>,
+    /// Begin of the range: `15m`, `24h`, an instant.
+    #[arg(long, value_name = "TIME", default_value = "1h")]
+    pub since: String,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

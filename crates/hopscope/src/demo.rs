@@ -10,8 +10,8 @@ use crate::serve;
 use anyhow::Context;
 use hopscope_client::{Client, api::MessageAnswer};
 use hopscope_server::{Running, Server};
-use hopscope_wire::order_flow::{OrderFlow, duration_ns, order_flow};
-use hopscope_wire::otlp::encode_request;
+use hopscope_wire::order_flow::{OrderFlow, duration_ns, order_flow, order_flow_metrics};
+use hopscope_wire::otlp::{encode_metrics_request, encode_request};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -82,11 +82,14 @@ async fn play(otlp_http: SocketAddr, orders: u32) -> anyhow::Result<OrderFlow> {
     let now_ns = hopscope_server::now_ns();
     let flow = order_flow(now_ns - duration_ns(orders), orders, now_ns.unsigned_abs());
     let http = reqwest::Client::new();
-    for resource in &flow.resources {
+    let traces =
+        flow.resources.iter().map(|resource| ("traces", encode_request(std::slice::from_ref(resource))));
+    let metrics = ("metrics", encode_metrics_request(&order_flow_metrics(&flow)));
+    for (signal, body) in traces.chain([metrics]) {
         let answer = http
-            .post(format!("http://{otlp_http}/v1/traces"))
+            .post(format!("http://{otlp_http}/v1/{signal}"))
             .header("content-type", "application/x-protobuf")
-            .body(encode_request(std::slice::from_ref(resource)))
+            .body(body)
             .send()
             .await
             .context("cannot send the order flow")?;

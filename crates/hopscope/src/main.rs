@@ -10,6 +10,7 @@ mod draw;
 mod exit;
 mod find;
 mod output;
+mod rates;
 mod remote;
 mod serve;
 mod show;
@@ -34,6 +35,7 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Demo(args) => demo::run(&args).await,
         Command::Find(args) => find::run(&args).await,
         Command::Msg { command: MsgCommand::Show(args) } => show::run(&args).await,
+        Command::Rates(args) => rates::run(&args).await,
         Command::Check(args) => check::run(&args).await,
         Command::Config(args) => config::run(&args),
         Command::Completions { shell } => completions::run(shell),

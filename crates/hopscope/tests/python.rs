@@ -2,7 +2,10 @@
 
 mod support;
 
-use hopscope_client::{Client, api::MessageAnswer};
+use hopscope_client::{
+    Client,
+    api::{Flow, MessageAnswer},
+};
 use std::process::Command;
 use support::Server;
 
@@ -57,12 +60,47 @@ fn story(answer: &MessageAnswer) {
     );
 }
 
+/// Counts of OpenTelemetry's own SDK: cumulative and delta, over both transports, a service that is started again,
+/// and a server that is started in between.
+#[tokio::test]
+async fn counts_of_a_python_service_are_exact() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(folder.path());
+    let (grpc, http) = (server.otlp_grpc.clone(), format!("{}/v1/metrics", server.otlp_http));
+    run("counts.py", &["grpc", &grpc, "cumulative", "300"]);
+    run("counts.py", &["http", &http, "cumulative", "200"]);
+    exact(&server, 500, 50).await;
+    assert_eq!(server.terminate(), Some(0));
+    let server = Server::start(folder.path());
+    let (grpc, http) = (server.otlp_grpc.clone(), format!("{}/v1/metrics", server.otlp_http));
+    run("counts.py", &["grpc", &grpc, "delta", "70"]);
+    run("counts.py", &["http", &http, "delta", "30"]);
+    exact(&server, 600, 60).await;
+}
+
+async fn exact(server: &Server, messages: i64, failed: i64) {
+    let client = Client::new(&server.page).expect("an address");
+    let answer = client.rates(Some("1h"), "dest:python-counts").await.expect("rates");
+    let [rate] = answer.rates.as_slice() else { panic!("one group: {:?}", answer.rates) };
+    let told = |flow: &Flow| (flow.source.clone(), flow.total.0, flow.failed.0);
+    assert_eq!(told(&rate.sent), ("exact".to_owned(), messages, 0));
+    assert_eq!(told(&rate.consumed), ("exact".to_owned(), messages, failed));
+    let process = rate.process.as_ref().expect("how long it took");
+    assert_eq!((process.count.0, process.p99.ns.0, process.p99.more), (messages, 5_000_000, false));
+    assert_eq!(answer.without_instance, [""; 0]);
+}
+
 fn send(protocol: &str, endpoint: &str, key: &str) -> String {
+    run("orders.py", &[protocol, endpoint, key])
+}
+
+/// Runs an example; what it prints.
+fn run(example: &str, arguments: &[&str]) -> String {
     let python = std::env::var_os("HOPSCOPE_TEST_PYTHON").expect(
         "HOPSCOPE_TEST_PYTHON names a python with the OTLP exporters; hint: `cargo xtask test` installs one",
     );
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/python/orders.py");
-    let output = Command::new(python).args([script, protocol, endpoint, key]).output().expect("python runs");
+    let script = format!("{}/../../examples/python/{example}", env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new(python).arg(script).args(arguments).output().expect("python runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text").trim().to_owned()
 }

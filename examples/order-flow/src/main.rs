@@ -97,7 +97,7 @@ async fn main() -> anyhow::Result<()> {
         service: service.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         endpoint: common.otlp.clone(),
-        batching: Batching::DEVELOPMENT,
+        batching: Batching::INTERACTIVE,
         ..Setup::default()
     };
     let telemetry = setup.init()?;

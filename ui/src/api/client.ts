@@ -1,7 +1,7 @@
 /** One function per address of the API. Every failure is an `ApiError` that says what to do next. */
 
 import type {
-  DestinationsAnswer, ErrorBody, FindAnswer, MessageAnswer, StatusAnswer, TraceAnswer,
+  DestinationsAnswer, ErrorBody, FindAnswer, MessageAnswer, RatesAnswer, StatusAnswer, TraceAnswer,
 } from './types';
 
 /** Longest time an answer may take, in milliseconds. */
@@ -66,5 +66,7 @@ export const trace = (id: string, after: string | null): Promise<TraceAnswer> =>
   get(`traces/${encodeURIComponent(id)}`, { limit: '200', after });
 
 export const destinations = (): Promise<DestinationsAnswer> => get('destinations');
+
+export const rates = (since: string): Promise<RatesAnswer> => get('rates', { since });
 
 export const status = (): Promise<StatusAnswer> => get('status');

@@ -255,6 +255,53 @@ export interface DestinationsAnswer {
   coverage: Coverage;
 }
 
+/** How sure a rate is: counted by the services, by the spans that arrived, some of both, or not known. */
+export const FLOW_SOURCES = ['exact', 'sampled', 'mixed', 'none'] as const;
+export type FlowSource = (typeof FLOW_SOURCES)[number];
+
+/** Messages over time. */
+export interface Flow {
+  source: FlowSource;
+  total: Int64;
+  failed: Int64;
+  per_second: number;
+  steps: Int64[];
+}
+
+/** A bound of the histogram that a quantile lies in. */
+export interface Bound {
+  ns: Int64;
+  /** It took more than this. */
+  more: boolean;
+}
+
+export interface Durations {
+  count: Int64;
+  mean_ns: Int64 | null;
+  p50: Bound;
+  p99: Bound;
+}
+
+export interface Rate {
+  system: string;
+  cluster: string;
+  destination: string;
+  group: string;
+  sent: Flow;
+  consumed: Flow;
+  process: Durations | null;
+  queue: Durations | null;
+}
+
+export interface RatesAnswer {
+  from_ns: Int64;
+  to_ns: Int64;
+  step_ns: Int64;
+  rates: Rate[];
+  without_instance: string[];
+  coverage: Coverage;
+}
+
 export interface Receiver {
   name: string;
   received: Int64;

@@ -67,5 +67,9 @@ export function bytes(text: string, say: Speaker): string {
 export const compact = (text: string): string =>
   text.length > 9 ? `${short(Number(text) / 1e9)} G` : text.length > 6 ? `${short(Number(text) / 1e6)} M` : count(text);
 
+/** Messages a second: three digits that matter, and never 0 for what is not. */
+export const rate = (perSecond: number): string =>
+  perSecond > 0 && perSecond < 0.01 ? '< 0.01' : perSecond >= 1_000 ? count(String(Math.round(perSecond))) : short(perSecond);
+
 /** Digits in groups: `12,845`. The text is a whole number of any size. */
 export const count = (text: string): string => text.replace(/\B(?=(\d{3})+$)/g, ',');

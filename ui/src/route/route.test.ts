@@ -25,6 +25,8 @@ test('the state of every page survives', () => {
     { page: 'find', q: 'dest:orders state:dead_lettered "a & b" 100%', after: 'abc/+=' },
     { page: 'message', reference: 'kafka:o/0/1', trueScale: true, event: 'ab12', raw: true },
     { page: 'trace', trace: '4bf9', after: 'x', event: 'y' },
+    { page: 'traffic', since: '1h' },
+    { page: 'traffic', since: '15m' },
   ];
   for (const route of routes) assert.deepEqual(back(formatRoute(route)), route);
 });

@@ -5,7 +5,11 @@ export type Route =
   | { page: 'find'; q: string; after: string | null }
   | { page: 'message'; reference: string; trueScale: boolean; event: string | null; raw: boolean }
   | { page: 'trace'; trace: string; after: string | null; event: string | null }
+  | { page: 'traffic'; since: string }
   | { page: 'nowhere'; path: string };
+
+/** Ranges that the traffic page offers. */
+export const RANGES = ['15m', '1h', '24h', '7d'] as const;
 
 /** Percent-decoding that leaves what is not valid as it is: addresses are typed by people. */
 function decode(text: string): string {
@@ -37,6 +41,7 @@ export function parseRoute(pathname: string, search: string): Route {
   if (pathname.startsWith('/t/') && pathname.length > 3) {
     return { page: 'trace', trace: decode(pathname.slice(3)), after, event };
   }
+  if (pathname === '/traffic') return { page: 'traffic', since: parameters.get('since') ?? '1h' };
   return { page: 'nowhere', path: pathname };
 }
 
@@ -60,6 +65,7 @@ export function formatRoute(route: Route): string {
       return `/m/${pathSafe(route.reference)}${query({ scale: trueScale && 'true', event, raw: raw && 'json' })}`;
     }
     case 'trace': return `/t/${pathSafe(route.trace)}${query({ after: route.after, event: route.event })}`;
+    case 'traffic': return `/traffic${query({ since: route.since !== '1h' && route.since })}`;
     case 'nowhere': return route.path;
   }
 }

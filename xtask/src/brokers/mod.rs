@@ -126,7 +126,7 @@ pub fn command(command: Command) -> Result<bool> {
 /// Brokers that answer, and those that should.
 #[derive(Default)]
 pub struct Up {
-    /// Environment variable and address, one per broker.
+    /// Environment variable and address, one per broker, and where Kafka's and RocketMQ's own clients are.
     pub addresses: Vec<(&'static str, String)>,
     /// Names of those that this call started.
     pub started: Vec<String>,
@@ -148,6 +148,7 @@ pub fn up(chosen: &Chosen, fresh: bool) -> Result<Up> {
         match result {
             Ok(Ok((address, started))) => {
                 up.addresses.push((broker.variable, address));
+                up.addresses.extend(java_client(&cache.node(broker), broker));
                 up.started.extend(started.then(|| broker.name.to_string()));
             }
             Ok(Err(error)) => up.failed.push(format!("{}: {error:#}", broker.name)),
@@ -155,6 +156,17 @@ pub fn up(chosen: &Chosen, fresh: bool) -> Result<Up> {
         }
     }
     Ok(up)
+}
+
+/// The folder of jars, clients among them, that an installed Kafka or RocketMQ brings.
+fn java_client(node: &Node, broker: &Broker) -> Option<(&'static str, String)> {
+    let variable = match broker.name {
+        name if name == kafka::BROKER.name => "HOPSCOPE_TEST_KAFKA_JARS",
+        name if name == rocketmq::BROKER.name => "HOPSCOPE_TEST_ROCKETMQ_JARS",
+        _ => return None,
+    };
+    let jars = node.software.join("libs");
+    jars.is_dir().then(|| (variable, jars.display().to_string()))
 }
 
 /// One broker: use the given one, or the running one, or install and start it. True if it was started.

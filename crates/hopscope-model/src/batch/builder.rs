@@ -9,7 +9,7 @@ use crate::{MessageEvent, Outcome, Source, SpanContext, Text, Texts, Value};
 /// Makes a [`Batch`]: intern or append texts, push rows, finish.
 #[derive(Debug)]
 pub struct BatchBuilder {
-    batch: Batch,
+    pub(super) batch: Batch,
 }
 
 impl BatchBuilder {
@@ -29,6 +29,8 @@ impl BatchBuilder {
                 attributes: Lists::default(),
                 resources,
                 progress: Vec::new(),
+                tallies: Vec::new(),
+                buckets: Lists::default(),
             },
         }
     }

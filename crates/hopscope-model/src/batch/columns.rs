@@ -112,6 +112,17 @@ pub enum OutcomeCode {
     Failed = 2,
 }
 
+impl OutcomeCode {
+    /// `ok`, `failed` or `unknown`: as [`Outcome::name`](crate::Outcome::name).
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// [`Value`] by the names of one batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[allow(missing_docs)]

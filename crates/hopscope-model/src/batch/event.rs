@@ -138,11 +138,7 @@ impl<'a> EventRef<'a> {
 
     /// `ok`, `failed` or `unknown`, without copying the reason.
     pub fn outcome_name(&self) -> &'static str {
-        match self.batch.columns.outcome[self.index] {
-            OutcomeCode::Unknown => "unknown",
-            OutcomeCode::Ok => "ok",
-            OutcomeCode::Failed => "failed",
-        }
+        self.batch.columns.outcome[self.index].name()
     }
 
     /// Links of the span without the one this event came from.

@@ -58,7 +58,7 @@ impl Batch {
     /// Forgets the strings that nothing names any more: what was dropped or rewritten is then in no byte of
     /// the batch, so that it cannot reach a disk.
     pub fn forget_unused(&mut self) {
-        let Self { texts, columns, keys, attributes, resources, progress, .. } = self;
+        let Self { texts, columns, keys, attributes, resources, progress, tallies, .. } = self;
         let old = std::mem::take(texts);
         let mut renamed: Vec<Option<Text>> = vec![None; old.len()];
         let mut rename = |text: &mut Text| {
@@ -76,6 +76,7 @@ impl Batch {
             names.into_iter().for_each(&mut rename);
             [&mut row.lane, &mut row.group, &mut row.service].into_iter().for_each(&mut rename);
         }
+        tallies.iter_mut().for_each(|row| row.each_text(&mut rename));
     }
 }
 

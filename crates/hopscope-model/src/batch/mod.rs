@@ -1,7 +1,7 @@
 //! [`Batch`]: the only thing that crosses a hop. Columns inside, [`EventRef`] to read a row.
 //!
 //! A batch is built once by a [`BatchBuilder`] and then edited in few ways only: [`Batch::retain`] drops
-//! events, [`Batch::retain_attributes`] drops attributes, [`Batch::map_strings`] rewrites one text column,
+//! events, [`Batch::retain_tallies`] tallies, [`Batch::retain_attributes`] attributes, [`Batch::map_strings`] rewrites one text column,
 //! [`Batch::forget_unused`] wipes what was dropped. Whatever holds a batch may therefore rely on every
 //! [`Text`] in it being valid.
 
@@ -10,11 +10,13 @@ mod columns;
 mod event;
 mod forget;
 mod lists;
+mod tally;
 
 pub use builder::BatchBuilder;
 pub use columns::{Attribute, Cell, EventColumns, EventRow, OutcomeCode, ProgressRow, UNKNOWN};
 pub use event::EventRef;
 pub use lists::Lists;
+pub use tally::TallyRow;
 
 use crate::progress::Progress;
 use crate::{Source, SpanContext, Text, Texts};
@@ -43,7 +45,7 @@ impl Default for Tenant {
     }
 }
 
-/// Events and progress of one tenant from one source, received at one time.
+/// Events, progress and tallies of one tenant from one source, received at one time.
 #[derive(Clone, Debug)]
 pub struct Batch {
     tenant: Tenant,
@@ -56,6 +58,9 @@ pub struct Batch {
     attributes: Lists<Attribute>,
     resources: Lists<Attribute>,
     progress: Vec<ProgressRow>,
+    tallies: Vec<TallyRow>,
+    /// Buckets of each tally.
+    buckets: Lists<(i64, u64)>,
 }
 
 /// Text columns that [`Batch::map_strings`] can rewrite.
@@ -99,9 +104,9 @@ impl Batch {
         self.columns.stage.len()
     }
 
-    /// True without events and without progress.
+    /// True without events, progress and tallies.
     pub fn is_empty(&self) -> bool {
-        self.columns.stage.is_empty() && self.progress.is_empty()
+        self.columns.stage.is_empty() && self.progress.is_empty() && self.tallies.is_empty()
     }
 
     /// About how many bytes of memory it takes: for queue limits.
@@ -113,6 +118,8 @@ impl Batch {
             + self.links.items.len() * size_of::<SpanContext>()
             + self.keys.items.len() * size_of::<Text>()
             + self.progress.len() * size_of::<ProgressRow>()
+            + self.tallies.len() * size_of::<TallyRow>()
+            + self.buckets.items.len() * size_of::<(i64, u64)>()
     }
 
     /// The events in order.
@@ -180,9 +187,9 @@ impl Batch {
 
     /// Rewrites the values of one text column; `None` leaves a value as it is, `Some("")` removes it. The
     /// function is asked once for each distinct name of the batch. Progress follows Cluster, Destination,
-    /// Group and Service.
+    /// Group and Service; tallies follow these, Instance and Reason.
     pub fn map_strings(&mut self, column: TextColumn<'_>, mut f: impl FnMut(&str) -> Option<String>) {
-        let Self { texts, columns, keys, attributes, resources, progress, .. } = self;
+        let Self { texts, columns, keys, attributes, resources, progress, tallies, .. } = self;
         let mut cache: Vec<Option<Text>> = vec![None; texts.len()];
         let mut map = |texts: &mut Texts, text: &mut Text| {
             if *text == Text::NONE {
@@ -200,13 +207,18 @@ impl Batch {
         };
         let whole = match column {
             TextColumn::Operation => &mut columns.operation,
-            TextColumn::Reason => &mut columns.reason,
+            TextColumn::Reason => {
+                tallies.iter_mut().for_each(|row| map(texts, &mut row.reason));
+                &mut columns.reason
+            }
             TextColumn::Cluster => {
                 progress.iter_mut().for_each(|row| map(texts, &mut row.cluster));
+                tallies.iter_mut().for_each(|row| map(texts, &mut row.cluster));
                 &mut columns.cluster
             }
             TextColumn::Destination => {
                 progress.iter_mut().for_each(|row| map(texts, &mut row.destination));
+                tallies.iter_mut().for_each(|row| map(texts, &mut row.destination));
                 &mut columns.destination
             }
             TextColumn::Address => &mut columns.address,
@@ -215,14 +227,19 @@ impl Batch {
             TextColumn::Keys => &mut keys.items,
             TextColumn::Group => {
                 progress.iter_mut().for_each(|row| map(texts, &mut row.group));
+                tallies.iter_mut().for_each(|row| map(texts, &mut row.group));
                 &mut columns.group
             }
             TextColumn::Client => &mut columns.client,
             TextColumn::Service => {
                 progress.iter_mut().for_each(|row| map(texts, &mut row.service));
+                tallies.iter_mut().for_each(|row| map(texts, &mut row.service));
                 &mut columns.service
             }
-            TextColumn::Instance => &mut columns.instance,
+            TextColumn::Instance => {
+                tallies.iter_mut().for_each(|row| map(texts, &mut row.instance));
+                &mut columns.instance
+            }
             TextColumn::Attribute(name) => {
                 for (key, cell) in attributes.items.iter_mut().chain(&mut resources.items) {
                     if texts.get(*key) == name
@@ -237,9 +254,9 @@ impl Batch {
         whole.iter_mut().for_each(|text| map(texts, text));
     }
 
-    /// Sets the cluster of every event and progress that names none: `alias(system, server)`.
+    /// Sets the cluster of every event, progress and tally that names none: `alias(system, server)`.
     pub fn fill_cluster(&mut self, mut alias: impl FnMut(&str, &str) -> Option<String>) {
-        let Self { texts, columns, progress, .. } = self;
+        let Self { texts, columns, progress, tallies, .. } = self;
         let mut fill = |cluster: &mut Text, system: Text, server: Text| {
             if *cluster == Text::NONE
                 && system != Text::NONE
@@ -252,5 +269,6 @@ impl Batch {
             fill(&mut columns.cluster[index], columns.system[index], columns.server[index]);
         }
         progress.iter_mut().for_each(|row| fill(&mut row.cluster, row.system, row.server));
+        tallies.iter_mut().for_each(|row| fill(&mut row.cluster, row.system, row.server));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::parts::{self, Parsed, of_length};
 use super::{ContextData, Flaw, Headers, Ids, Line, Reader};
-use crate::{SpanId, TraceId};
+use crate::SpanId;
 
 pub(super) const MULTI_KEYS: [&str; 5] =
     ["x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid", "x-b3-sampled", "x-b3-flags"];
@@ -51,7 +51,7 @@ fn parse_single(value: &[u8]) -> Result<Parsed<Single>, Flaw> {
         sampled: sampling.map(|sampling| sampling.sampled),
         debug: sampling.is_some_and(|sampling| sampling.debug),
         was_padded: trace.len() == 16,
-        raw_span: None,
+        ..Ids::default()
     };
     Ok(Parsed { value: Single::Context(ids), upper_case })
 }
@@ -68,12 +68,8 @@ fn parse_sampling(value: &[u8]) -> Result<Parsed<Sampling>, Flaw> {
 }
 
 pub(super) fn read_multi<H: Headers + ?Sized>(reader: &mut Reader<'_, H>) -> Option<Ids> {
-    let trace = reader.last_valid("x-b3-traceid", |value| {
-        let mut upper_case = false;
-        let trace = parts::trace(of_length(value, &[16, 32])?, &mut upper_case)?;
-        Ok(Parsed { value: (trace, value.len() == 16), upper_case })
-    });
-    let span = reader.last_valid("x-b3-spanid", parse_span);
+    let trace = reader.last_valid("x-b3-traceid", parts::narrow_or_wide);
+    let span = reader.last_valid("x-b3-spanid", parts::whole_span);
     let sampled = reader.last_valid("x-b3-sampled", parse_sampling);
     let debug = reader.last_valid("x-b3-flags", |value| match value {
         b"1" => Ok(Parsed { value: true, upper_case: false }),
@@ -82,31 +78,12 @@ pub(super) fn read_multi<H: Headers + ?Sized>(reader: &mut Reader<'_, H>) -> Opt
     });
     let debug = debug == Some(true) || sampled.is_some_and(|sampling| sampling.debug);
     let sampled = if debug { Some(true) } else { sampled.map(|sampling| sampling.sampled) };
-    let (trace, was_padded, span) = both(reader, trace, span, sampled)?;
-    let parent = reader.last_valid("x-b3-parentspanid", parse_span);
-    Some(Ids { trace, span, parent, sampled, debug, was_padded, raw_span: None })
-}
-
-/// Trace and span, if both are there; else what is missing is reported and the decision is kept.
-fn both<H: Headers + ?Sized>(
-    reader: &mut Reader<'_, H>,
-    trace: Option<(TraceId, bool)>,
-    span: Option<SpanId>,
-    sampled: Option<bool>,
-) -> Option<(TraceId, bool, SpanId)> {
-    match (trace, span) {
-        (Some((trace, was_padded)), Some(span)) => return Some((trace, was_padded, span)),
-        (Some(_), None) => reader.report("x-b3-traceid", Flaw::Incomplete),
-        (None, Some(_)) => reader.report("x-b3-spanid", Flaw::Incomplete),
-        (None, None) => reader.read.decision = reader.read.decision.or(sampled),
+    if trace.is_none() && span.is_none() {
+        reader.read.decision = reader.read.decision.or(sampled);
     }
-    None
-}
-
-fn parse_span(value: &[u8]) -> Result<Parsed<SpanId>, Flaw> {
-    let mut upper_case = false;
-    let value = parts::span(of_length(value, &[16])?, &mut upper_case)?;
-    Ok(Parsed { value, upper_case })
+    let ((trace, was_padded), span) = reader.both(("x-b3-traceid", trace), ("x-b3-spanid", span))?;
+    let parent = reader.last_valid("x-b3-parentspanid", parts::whole_span);
+    Some(Ids { trace, span, parent, sampled, debug, was_padded, ..Ids::default() })
 }
 
 pub(super) fn write_single(context: &ContextData<'_>, set: &mut dyn FnMut(&'static str, &str)) {

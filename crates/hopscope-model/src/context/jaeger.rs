@@ -29,7 +29,7 @@ fn parse(value: &[u8]) -> Result<Parsed<Ids>, Flaw> {
         sampled: Some(flags & 1 == 1),
         debug: flags & 2 == 2,
         was_padded: trace.len() <= 16,
-        raw_span: None,
+        ..Ids::default()
     };
     Ok(Parsed { value: ids, upper_case })
 }

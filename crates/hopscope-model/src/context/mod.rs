@@ -2,75 +2,37 @@
 //!
 //! Strict on write. On read tolerant where the meaning is beyond doubt (upper-case digits, blanks around),
 //! and then it says so: [`Problem`]s are data, never errors. It is not: baggage, sampling decisions, or a
-//! store of headers; other headers are never looked at.
+//! store of headers; the values of other headers are never looked at.
+//!
+//! Left out, because there is nothing to continue in them: userver's `u-trace-id` on RabbitMQ (a trace without a
+//! span), Instana's older binary `X_INSTANA_C` and `X_INSTANA_L` (its own senders have gone over to the text), Datadog's
+//! `dd-pathway-ctx` (a pipeline's latency, no trace), SkyWalking's `sw8-correlation` (an application's own values), and
+//! MassTransit's envelope, which is a message's body.
 
 mod b3;
+mod base64;
+mod datadog;
+mod elastic;
+mod format;
+mod instana;
 mod jaeger;
+mod ottrace;
 mod pairs;
 mod parts;
+mod problem;
+mod sentry;
+mod skywalking;
 #[cfg(test)]
 mod tests;
 mod w3c;
+mod xray;
 
-use crate::event::vocabulary;
 use crate::{SpanContext, SpanId, TraceId};
+use format::Seen;
 use parts::{Ids, Line};
-use std::fmt;
 
-vocabulary! {
-    /// A way to write a context into headers.
-    Format {
-        /// W3C Trace Context: `traceparent`, `tracestate`.
-        W3c = "tracecontext",
-        /// B3 in one header: `b3`.
-        B3Single = "b3",
-        /// B3 in several headers: `x-b3-traceid`, `x-b3-spanid`, ...
-        B3Multi = "b3multi",
-        /// Jaeger: `uber-trace-id`.
-        Jaeger = "jaeger",
-        /// `trace-id` and `span-id`.
-        Kebab = "trace-id",
-        /// `trace_id` and `span_id`.
-        Snake = "trace_id",
-        /// `traceId`, `spanId` and, where there is one, `parentId`.
-        Camel = "traceId",
-    }
-}
-
-impl Format {
-    /// The headers that this format writes, the deciding one first.
-    pub fn keys(self) -> &'static [&'static str] {
-        match self {
-            Self::W3c => &["traceparent", "tracestate"],
-            Self::B3Single => &["b3"],
-            Self::B3Multi => &b3::MULTI_KEYS,
-            Self::Jaeger => &["uber-trace-id"],
-            Self::Kebab => &["trace-id", "span-id"],
-            Self::Snake => &["trace_id", "span_id"],
-            Self::Camel => &["traceId", "spanId", "parentId"],
-        }
-    }
-}
-
-/// Headers to remove before a context is written, whatever its format, so that no reader finds an old one.
-/// `parentId` is not among them: alone it says nothing, and applications have headers of that name.
-pub const ALL_CONTEXT_KEYS: &[&str] = &[
-    "traceparent",
-    "tracestate",
-    "b3",
-    "x-b3-traceid",
-    "x-b3-spanid",
-    "x-b3-parentspanid",
-    "x-b3-sampled",
-    "x-b3-flags",
-    "uber-trace-id",
-    "trace-id",
-    "span-id",
-    "trace_id",
-    "span_id",
-    "traceId",
-    "spanId",
-];
+pub use format::{ALL_CONTEXT_KEYS, Format, is_context_key};
+pub use problem::{Flaw, Problem};
 
 /// Most problems that one read reports; what comes after is left out.
 pub const PROBLEMS_MAX: usize = 16;
@@ -81,19 +43,27 @@ pub const TRACESTATE_BYTES_MAX: usize = 512;
 
 /// The headers of one message, to read.
 ///
-/// `get_all` calls `visit` once for each value of the header of that name, in the message's order, comparing
-/// names without regard to ASCII case; a null value is `None`. It never panics, whatever the bytes.
+/// `each` calls `visit` once for each value of each header, in the message's order, with its name as it is written; a
+/// null value is `None`. It may be called several times for one read. It never panics, whatever the bytes.
 pub trait Headers {
-    /// Visits every value of that header.
-    fn get_all(&self, name: &str, visit: &mut dyn FnMut(Option<&[u8]>));
+    /// Visits every header.
+    #[expect(clippy::type_complexity, reason = "an alias would hide the contract from whoever implements it")]
+    fn each(&self, visit: &mut dyn FnMut(&[u8], Option<&[u8]>));
+
+    /// Visits every value of the header of that name, comparing names without regard to ASCII case.
+    fn get_all(&self, name: &str, visit: &mut dyn FnMut(Option<&[u8]>)) {
+        self.each(&mut |key, value| {
+            if key.eq_ignore_ascii_case(name.as_bytes()) {
+                visit(value);
+            }
+        });
+    }
 }
 
 impl<K: AsRef<str>, V: AsRef<[u8]>> Headers for [(K, V)] {
-    fn get_all(&self, name: &str, visit: &mut dyn FnMut(Option<&[u8]>)) {
+    fn each(&self, visit: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
         for (key, value) in self {
-            if key.as_ref().eq_ignore_ascii_case(name) {
-                visit(Some(value.as_ref()));
-            }
+            visit(key.as_ref().as_bytes(), Some(value.as_ref()));
         }
     }
 }
@@ -105,12 +75,14 @@ pub struct Read {
     pub context: Option<RemoteContext>,
     /// The format it was found in.
     pub format: Option<Format>,
-    /// A sampling decision that came without a context (`b3: 0`).
+    /// A sampling decision that came without a context (`b3: 0`, `x-instana-l: 0`).
     pub decision: Option<bool>,
     /// What was wrong on the way, in order, at most [`PROBLEMS_MAX`].
     pub problems: Vec<Problem>,
     /// Values beyond the first of headers that should occur once.
     pub duplicates: usize,
+    /// True where there is a header `baggage` too, whatever is in it.
+    pub has_baggage: bool,
 }
 
 /// The context of a message's sender.
@@ -126,12 +98,16 @@ pub struct RemoteContext {
     pub sampled: Option<bool>,
     /// B3 and Jaeger: forced to be kept.
     pub debug: bool,
+    /// W3C level 2: at least the last seven bytes of the trace id were drawn at random.
+    pub random: bool,
     /// `tracestate`, or empty.
     pub tracestate: String,
     /// True when the trace id was 64 bits wide.
     pub was_padded: bool,
-    /// The span id as it was written, where it does not fit 64 bits (a UUID); `span` is derived from it then:
+    /// The trace id as it was written, where it is no number of 128 bits (SkyWalking); `trace` is derived from it then:
     /// the same text always gives the same id.
+    pub raw_trace: Option<String>,
+    /// The same for a span id that is no number of 64 bits (a UUID, SkyWalking's segment and index) and `span`.
     pub raw_span: Option<String>,
 }
 
@@ -153,133 +129,103 @@ pub struct ContextData<'a> {
     pub parent: Option<SpanId>,
     /// `None` leaves the decision open where the format can say so, else it is written as "not sampled".
     pub sampled: Option<bool>,
-    /// B3 and Jaeger: force it to be kept.
+    /// B3, Jaeger and Datadog: force it to be kept.
     pub debug: bool,
+    /// W3C level 2: at least the last seven bytes of the trace id were drawn at random.
+    pub random: bool,
     /// `tracestate`, or empty; W3C only.
     pub tracestate: &'a str,
 }
 
-/// One thing that is wrong with one header.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The header.
-    pub header: &'static str,
-    /// What is wrong with it.
-    pub flaw: Flaw,
-    /// Beginning of the value, printable; empty where there is none.
-    pub value: String,
-}
-
-/// What can be wrong with a header.
+/// The value of a header to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flaw {
-    /// Upper-case digits where the format has lower case. Tolerated.
-    UpperCase,
-    /// Blanks around the value. Tolerated.
-    Blanks,
-    /// Several values, which differ; the last valid one counts. Tolerated.
-    Conflict,
-    /// Longer than allowed; cut. Tolerated.
-    TooLong,
-    /// A null value.
-    Null,
-    /// Bytes that are no text of this format.
-    NotText,
-    /// Not the parts that the format has.
-    Shape,
-    /// A part that has the wrong number of digits.
-    Length,
-    /// A part that is not hexadecimal.
-    NotHex,
-    /// An id of zeros only.
-    AllZero,
-    /// A version that does not exist.
-    Version,
-    /// A sampling state or flags that the format does not know.
-    Sampling,
-    /// One half of a context that has two.
-    Incomplete,
+pub enum Written<'a> {
+    /// ASCII text.
+    Text(&'a str),
+    /// Bytes that are no text: only [`Format::Elastic`] has them.
+    Bytes(&'a [u8]),
 }
 
-impl Flaw {
-    /// True when the value was used all the same.
-    pub fn is_tolerated(self) -> bool {
-        matches!(self, Self::UpperCase | Self::Blanks | Self::Conflict | Self::TooLong)
-    }
-
-    fn says(self) -> &'static str {
+impl<'a> Written<'a> {
+    /// Its bytes.
+    pub fn as_bytes(self) -> &'a [u8] {
         match self {
-            Self::UpperCase => "has upper-case digits",
-            Self::Blanks => "has blanks around its value",
-            Self::Conflict => "occurs several times with different values",
-            Self::TooLong => "is longer than allowed",
-            Self::Null => "is null",
-            Self::NotText => "is not text",
-            Self::Shape => "does not have the parts of its format",
-            Self::Length => "has an id of the wrong length",
-            Self::NotHex => "has an id that is not hexadecimal",
-            Self::AllZero => "has an id of zeros",
-            Self::Version => "has a version that does not exist",
-            Self::Sampling => "has an unknown sampling state",
-            Self::Incomplete => "is there without its other half",
+            Self::Text(text) => text.as_bytes(),
+            Self::Bytes(bytes) => bytes,
         }
     }
 }
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "header {} {}", self.header, self.flaw.says())?;
-        if self.value.is_empty() { Ok(()) } else { write!(f, " value={}", self.value) }
-    }
-}
-
 /// Reads the context in the first of the formats that has a valid one. Of several values of one header the
-/// last valid one counts.
+/// last valid one counts. Allocates only for what a context has beside its ids, and for problems.
 pub fn read<H: Headers + ?Sized>(formats: &[Format], headers: &H) -> Read {
-    let mut reader = Reader { headers, read: Read::default() };
+    let seen = Seen::of(headers);
+    let mut read = Read { has_baggage: seen.has_baggage, ..Read::default() };
+    let mut reader = Reader { headers, read: &mut read };
     for &format in formats {
+        if !seen.has(format) {
+            continue;
+        }
         let ids = match format {
-            Format::W3c => w3c::read(&mut reader),
+            Format::W3c => seen.clean().or_else(|| w3c::read(&mut reader)),
             Format::B3Single => b3::read_single(&mut reader),
             Format::B3Multi => b3::read_multi(&mut reader),
             Format::Jaeger => jaeger::read(&mut reader),
             Format::Kebab | Format::Snake | Format::Camel => pairs::read(&mut reader, format),
+            Format::Datadog => datadog::read(&mut reader),
+            Format::XRay => xray::read(&mut reader),
+            Format::SkyWalking => skywalking::read(&mut reader),
+            Format::Elastic => elastic::read(&mut reader),
+            Format::OtTrace => ottrace::read(&mut reader),
+            Format::Sentry => sentry::read(&mut reader),
+            Format::Instana => instana::read(&mut reader),
+            Format::MassTransit => reader.last_valid("MT-Activity-Id", w3c::parse),
         };
         if let Some(ids) = ids {
-            let tracestate = if format == Format::W3c { w3c::read_state(&mut reader) } else { String::new() };
+            let has_state = format == Format::W3c && seen.has_state();
+            let tracestate = if has_state { w3c::read_state(&mut reader) } else { String::new() };
             reader.read.context = Some(ids.with_state(tracestate));
             reader.read.format = Some(format);
             break;
         }
     }
-    reader.read
+    read
 }
 
 /// The headers of that context: name and value. Nothing for a context whose trace or span is absent.
-/// Whoever writes them removes [`ALL_CONTEXT_KEYS`] first.
-pub fn write(format: Format, context: &ContextData<'_>) -> Vec<(&'static str, String)> {
+/// Whoever writes them removes every [context key](is_context_key) first.
+pub fn write(format: Format, context: &ContextData<'_>) -> Vec<(&'static str, Vec<u8>)> {
     let mut headers = Vec::with_capacity(2);
-    write_to(format, context, &mut |name, value| headers.push((name, value.to_owned())));
+    write_to(format, context, &mut |name, value| headers.push((name, value.as_bytes().to_vec())));
     headers
 }
 
-/// As [`write`], without memory of its own: calls `set` once for each header.
-pub fn write_to(format: Format, context: &ContextData<'_>, set: &mut dyn FnMut(&'static str, &str)) {
+/// As [`write`], without memory of its own (but for SkyWalking's long line): calls `set` once for each header.
+pub fn write_to(format: Format, context: &ContextData<'_>, set: &mut dyn FnMut(&'static str, Written<'_>)) {
     if context.trace.is_zero() || context.span.is_zero() {
         return;
     }
+    let text = &mut |name, value: &str| set(name, Written::Text(value));
     match format {
-        Format::W3c => w3c::write(context, set),
-        Format::B3Single => b3::write_single(context, set),
-        Format::B3Multi => b3::write_multi(context, set),
-        Format::Jaeger => jaeger::write(context, set),
-        Format::Kebab | Format::Snake | Format::Camel => pairs::write(format, context, set),
+        Format::W3c => w3c::write(context, text),
+        Format::B3Single => b3::write_single(context, text),
+        Format::B3Multi => b3::write_multi(context, text),
+        Format::Jaeger => jaeger::write(context, text),
+        Format::Kebab | Format::Snake | Format::Camel => pairs::write(format, context, text),
+        Format::Datadog => datadog::write(context, text),
+        Format::XRay => xray::write(context, text),
+        Format::SkyWalking => skywalking::write(context, text),
+        Format::Elastic => elastic::write(context, &mut |name, value| set(name, Written::Bytes(value))),
+        Format::OtTrace => ottrace::write(context, text),
+        Format::Sentry => sentry::write(context, text),
+        Format::Instana => instana::write(context, text),
+        Format::MassTransit => text("MT-Activity-Id", w3c::parent(context).as_str()),
     }
 }
 
 struct Reader<'a, H: ?Sized> {
     headers: &'a H,
-    read: Read,
+    read: &'a mut Read,
 }
 
 impl<H: Headers + ?Sized> Reader<'_, H> {
@@ -289,7 +235,7 @@ impl<H: Headers + ?Sized> Reader<'_, H> {
         header: &'static str,
         parse: impl Fn(&[u8]) -> Result<parts::Parsed<T>, Flaw>,
     ) -> Option<T> {
-        let read = &mut self.read;
+        let read = &mut *self.read;
         let mut last: Option<T> = None;
         let mut values = 0usize;
         self.headers.get_all(header, &mut |value| {
@@ -317,7 +263,23 @@ impl<H: Headers + ?Sized> Reader<'_, H> {
     }
 
     fn report(&mut self, header: &'static str, flaw: Flaw) {
-        report(&mut self.read, header, flaw, &[]);
+        report(self.read, header, flaw, &[]);
+    }
+
+    /// Both halves of a context; else the one that is without the other is reported.
+    fn both<T, S>(
+        &mut self,
+        trace: (&'static str, Option<T>),
+        span: (&'static str, Option<S>),
+    ) -> Option<(T, S)> {
+        match (trace, span) {
+            ((_, Some(trace)), (_, Some(span))) => return Some((trace, span)),
+            ((header, Some(_)), (_, None)) | ((_, None), (header, Some(_))) => {
+                self.report(header, Flaw::Incomplete);
+            }
+            ((_, None), (_, None)) => {}
+        }
+        None
     }
 }
 

@@ -16,27 +16,15 @@ pub(super) fn read<H: Headers + ?Sized>(reader: &mut Reader<'_, H>, format: Form
     let [trace_key, span_key, parent_key @ ..] = format.keys() else { return None };
     let trace = reader.last_valid(trace_key, parse_trace);
     let span = reader.last_valid(span_key, parse_span);
-    let ((trace, was_padded), span) = match (trace, span) {
-        (Some(trace), Some(span)) => (trace, span),
-        (None, None) => return None,
-        (Some(_), None) => {
-            reader.report(trace_key, Flaw::Incomplete);
-            return None;
-        }
-        (None, Some(_)) => {
-            reader.report(span_key, Flaw::Incomplete);
-            return None;
-        }
-    };
+    let ((trace, was_padded), span) = reader.both((trace_key, trace), (span_key, span))?;
     let parent = parent_key.first().and_then(|key| reader.last_valid(key, parse_span));
     Some(Ids {
         trace,
         span: span.id,
         parent: parent.map(|parent| parent.id),
-        sampled: None,
-        debug: false,
         was_padded,
         raw_span: span.raw,
+        ..Ids::default()
     })
 }
 
@@ -67,7 +55,7 @@ fn parse_span(value: &[u8]) -> Result<Parsed<Span>, Flaw> {
 }
 
 /// The 32 digits of a UUID (8-4-4-4-12) or of 32 digits without dashes.
-fn without_dashes<'a>(value: &'a [u8], digits: &'a mut [u8; 32]) -> Option<&'a [u8]> {
+pub(super) fn without_dashes<'a>(value: &'a [u8], digits: &'a mut [u8; 32]) -> Option<&'a [u8]> {
     if value.len() == 32 {
         return Some(value);
     }

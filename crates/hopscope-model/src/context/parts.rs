@@ -4,21 +4,34 @@ use super::{Flaw, RemoteContext};
 use crate::{SpanId, TraceId};
 
 /// The ids and decisions of one context, before `tracestate` is added.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ids {
     pub trace: TraceId,
     pub span: SpanId,
     pub parent: Option<SpanId>,
     pub sampled: Option<bool>,
     pub debug: bool,
+    pub random: bool,
     pub was_padded: bool,
+    pub raw_trace: Option<String>,
     pub raw_span: Option<String>,
 }
 
 impl Ids {
     pub fn with_state(self, tracestate: String) -> RemoteContext {
-        let Self { trace, span, parent, sampled, debug, was_padded, raw_span } = self;
-        RemoteContext { trace, span, parent, sampled, debug, tracestate, was_padded, raw_span }
+        let Self { trace, span, parent, sampled, debug, random, was_padded, raw_trace, raw_span } = self;
+        RemoteContext {
+            trace,
+            span,
+            parent,
+            sampled,
+            debug,
+            random,
+            tracestate,
+            was_padded,
+            raw_trace,
+            raw_span,
+        }
     }
 }
 
@@ -52,6 +65,9 @@ fn number<const N: usize>(digits: &[u8], upper_case: &mut bool) -> Result<[u8; N
     if digits.is_empty() || digits.len() > 2 * N {
         return Err(Flaw::Length);
     }
+    if let Some(bytes) = exact(digits) {
+        return Ok(bytes);
+    }
     let mut bytes = [0u8; N];
     // What was not a digit or was upper case is gathered on the way and looked at once.
     let mut marks = 0;
@@ -71,6 +87,35 @@ fn number<const N: usize>(digits: &[u8], upper_case: &mut bool) -> Result<[u8; N
     }
     *upper_case |= marks & UPPER != 0;
     Ok(bytes)
+}
+
+/// The number of exactly `2 * N` lower-case digits, as nearly every id is written: eight digits at a time, each in a
+/// byte of one word.
+#[inline]
+fn exact<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
+    const fn each(byte: u8) -> u64 {
+        u64::from_ne_bytes([byte; 8])
+    }
+    let (chunks, rest) = digits.as_chunks::<8>();
+    if digits.len() != 2 * N || !rest.is_empty() {
+        return None;
+    }
+    let mut bytes = [0u8; N];
+    for (four, eight) in bytes.chunks_exact_mut(4).zip(chunks) {
+        let text = u64::from_le_bytes(*eight);
+        // Letters have bit 6, and their low bits count from 1.
+        let values = (text & each(0x0f)) + 9 * (text >> 6 & each(1));
+        // Letters after `f` are more than a digit; anything else but a lower-case digit comes back as another byte. None
+        // of these sums leaves its byte: 24 + 0x30 + 39.
+        let again = values + each(b'0') + 39 * ((values + each(6)) >> 4 & each(1));
+        if again != text || values & each(0xf0) != 0 {
+            return None;
+        }
+        let pairs = (values << 4 | values >> 8) & 0x00ff_00ff_00ff_00ff;
+        let halves = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
+        four.copy_from_slice(&((halves | halves >> 16) as u32).to_le_bytes());
+    }
+    Some(bytes)
 }
 
 /// A trace id of 1 to 32 digits.
@@ -96,6 +141,29 @@ pub(super) fn of_length<'a>(digits: &'a [u8], lengths: &[usize]) -> Result<&'a [
     if lengths.contains(&digits.len()) { Ok(digits) } else { Err(Flaw::Length) }
 }
 
+/// A decision, and that there is no other: `0` and `1`, or in words.
+pub(super) fn decision(value: &[u8]) -> Result<Parsed<bool>, Flaw> {
+    match value {
+        b"1" | b"true" => Ok(Parsed { value: true, upper_case: false }),
+        b"0" | b"false" => Ok(Parsed { value: false, upper_case: false }),
+        _ => Err(Flaw::Sampling),
+    }
+}
+
+/// A trace id of 16 or 32 digits, and whether it was the short one.
+pub(super) fn narrow_or_wide(value: &[u8]) -> Result<Parsed<(TraceId, bool)>, Flaw> {
+    let mut upper_case = false;
+    let trace = trace(of_length(value, &[16, 32])?, &mut upper_case)?;
+    Ok(Parsed { value: (trace, value.len() == 16), upper_case })
+}
+
+/// A span id of exactly 16 digits.
+pub(super) fn whole_span(value: &[u8]) -> Result<Parsed<SpanId>, Flaw> {
+    let mut upper_case = false;
+    let value = span(of_length(value, &[16])?, &mut upper_case)?;
+    Ok(Parsed { value, upper_case })
+}
+
 /// A line of text that is written without memory of its own.
 pub(super) struct Line {
     bytes: [u8; Self::BYTES_MAX],
@@ -103,8 +171,8 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// The longest is Jaeger's: 32 + 16 + 16 + 1 digits and three colons.
-    const BYTES_MAX: usize = 72;
+    /// The longest is X-Ray's: 33 + 16 + 1 characters and the names before them.
+    const BYTES_MAX: usize = 80;
 
     pub fn new() -> Self {
         Self { bytes: [0; Self::BYTES_MAX], len: 0 }
@@ -128,6 +196,21 @@ impl Line {
             self.len += 2 * N;
         }
         self
+    }
+
+    /// In decimal, without zeros in front.
+    pub fn decimal(self, mut number: u64) -> Self {
+        let mut digits = [0; 20];
+        let mut at = digits.len();
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (number % 10) as u8;
+            number /= 10;
+            if number == 0 {
+                break;
+            }
+        }
+        self.text(std::str::from_utf8(&digits[at..]).expect("only digits"))
     }
 
     pub fn as_str(&self) -> &str {

@@ -31,8 +31,9 @@ pub(super) fn labelled(text: &str) -> Option<Query> {
     // `trace_id` and the like are never fields of a query; a key alone may be.
     let certain = labels.iter().any(|(label, _)| label.is_certain());
     let place = position(&labels).is_some();
-    let context = tokens(&line).find_map(recognise::traceparent);
-    let whole = text.trim().split(parse::separates).count() == 1 && labels.is_empty();
+    let header = recognise::headers(&line);
+    let context = header.or_else(|| tokens(&line).find_map(recognise::traceparent));
+    let whole = text.trim().split(parse::separates).count() == 1 && labels.is_empty() && header.is_none();
     if whole || !(certain || place || context.is_some()) {
         return None;
     }

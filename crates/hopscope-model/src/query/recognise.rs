@@ -4,6 +4,7 @@
 //! same) both are given: guessing would hide what was looked for.
 
 use super::{Free, Term};
+use crate::context::Format;
 use crate::reference::{context_from_text, decode, whole_number};
 use crate::{MessageRef, Position, SpanContext, SpanId, TraceId, context, system};
 
@@ -90,6 +91,40 @@ fn context_alternatives(text: &str) -> Option<Term> {
 pub(super) fn traceparent(text: &str) -> Option<SpanContext> {
     let read = context::read(&[context::Format::W3c], &[("traceparent", text)][..]);
     read.context.map(|context| context.context())
+}
+
+/// The context of headers that somebody has copied, as they are in a log, in JSON or in a request: `b3: ...`,
+/// `"x-datadog-trace-id":"..."`. What W3C and the plain pairs write is recognised without the names, or with more
+/// tolerance, elsewhere.
+pub(super) fn headers(text: &str) -> Option<SpanContext> {
+    const ELSEWHERE: [Format; 4] = [Format::W3c, Format::Kebab, Format::Snake, Format::Camel];
+    let name_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    let mut found = Vec::new();
+    let mut rest = text;
+    while let Some(begin) = rest.find(name_char) {
+        rest = &rest[begin..];
+        let (name, after) = rest.split_at(rest.find(|c| !name_char(c)).unwrap_or(rest.len()));
+        rest = after;
+        if !context::is_context_key(name.as_bytes()) {
+            continue;
+        }
+        let after = after.trim_start_matches(['"', '\'']).trim_start();
+        let Some(after) = after.strip_prefix(['=', ':']) else { continue };
+        let after = after.trim_start();
+        // In quotes up to the next one; else up to a blank, without the punctuation of prose.
+        let value = match after.strip_prefix(['"', '\'']) {
+            Some(quoted) => quoted.split(['"', '\'']).next().unwrap_or_default(),
+            None => {
+                let bare = after.split(char::is_whitespace).next().unwrap_or_default();
+                bare.trim_end_matches([',', ';', ')', ']', '}', '>', '.'])
+            }
+        };
+        found.push((name, value));
+        rest = &rest[rest.len() - after.len() + value.len()..];
+    }
+    let formats: Vec<Format> =
+        Format::READ_ORDER.iter().copied().filter(|format| !ELSEWHERE.contains(format)).collect();
+    context::read(&formats, found.as_slice()).context.map(|context| context.context())
 }
 
 /// 32 digits or a UUID: a trace id, or a message id. 16 digits: a span id, or a key.

@@ -128,6 +128,49 @@ const TABLE: &[(&str, &str)] = &[
         "forwarded 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 now",
         "ctx:4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7|trace:4bf92f3577b34da6a3ce929d0e0e4736",
     ),
+    // Headers of other formats.
+    (
+        "b3: 4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1",
+        "ctx:4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7|trace:4bf92f3577b34da6a3ce929d0e0e4736",
+    ),
+    (
+        "b3=4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1",
+        "ctx:4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7|trace:4bf92f3577b34da6a3ce929d0e0e4736",
+    ),
+    (
+        "X-B3-TraceId: 4bf92f3577b34da6a3ce929d0e0e4736\nX-B3-SpanId: 00f067aa0ba902b7",
+        "ctx:4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7|trace:4bf92f3577b34da6a3ce929d0e0e4736",
+    ),
+    (
+        "uber-trace-id: 4bf92f3577b34da6a3ce929d0e0e4736:f067aa0ba902b7:0:1",
+        "ctx:4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7|trace:4bf92f3577b34da6a3ce929d0e0e4736",
+    ),
+    (
+        "{\"x-datadog-trace-id\":\"11803532876627986230\",\"x-datadog-parent-id\":\"67667974448284343\",\"x-datadog-tags\":\"_dd.p.dm=-1,_dd.p.tid=4bf92f3577b34da6\"}",
+        "ctx:4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7|trace:4bf92f3577b34da6a3ce929d0e0e4736",
+    ),
+    (
+        "X-Amzn-Trace-Id: Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent=00f067aa0ba902b7;Sampled=1",
+        "ctx:4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7|trace:4bf92f3577b34da6a3ce929d0e0e4736",
+    ),
+    (
+        "sent sw8=1-NGJmOTJmMzU3N2IzNGRhNmEzY2U5MjlkMGUwZTQ3MzY=-MDBmMDY3YWEwYmE5MDJiNw==-0-YQ==-Yg==-Yw==-ZA==, done",
+        "ctx:4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7|trace:4bf92f3577b34da6a3ce929d0e0e4736",
+    ),
+    (
+        "sentry-trace: 4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1",
+        "ctx:4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7|trace:4bf92f3577b34da6a3ce929d0e0e4736",
+    ),
+    (
+        "headers {'X_INSTANA_T': '4bf92f3577b34da6a3ce929d0e0e4736', 'X_INSTANA_S': '00f067aa0ba902b7', 'X_INSTANA_L_S': '1'}",
+        "ctx:4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7|trace:4bf92f3577b34da6a3ce929d0e0e4736",
+    ),
+    (
+        "ot-tracer-traceid: 4bf92f3577b34da6a3ce929d0e0e4736, ot-tracer-spanid: 00f067aa0ba902b7",
+        "ctx:4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7|trace:4bf92f3577b34da6a3ce929d0e0e4736",
+    ),
+    // A header that says nothing of a span is a word like any other.
+    ("b3:0 orders", "word:b3:0 word:orders"),
     ("span_id=00f067aa0ba902b7 done", "span:00f067aa0ba902b7"),
     ("published message_id=pay-4711 to payments", "word:pay-4711"),
     ("Nats-Msg-Id: ship-1, stream: SHIPMENTS, seq: 12", "msg::SHIPMENTS//12|word:ship-1"),

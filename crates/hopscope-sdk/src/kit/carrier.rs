@@ -1,6 +1,6 @@
 //! The carrier contract as cases.
 
-use crate::{CarrierMut, Format, Formats, Headers, carrier};
+use crate::{BaggageRules, CarrierMut, Format, Formats, Headers, carrier};
 use hopscope_model::context::ALL_CONTEXT_KEYS;
 use opentelemetry::baggage::{Baggage, BaggageExt};
 use opentelemetry::trace::{SpanContext, TraceContextExt, TraceFlags, TraceState};
@@ -11,22 +11,25 @@ use opentelemetry::{Context, SpanId, TraceId};
 pub struct MapHeaders(pub Vec<(String, Option<Vec<u8>>)>);
 
 impl Headers for MapHeaders {
-    fn get_all(&self, name: &str, visit: &mut dyn FnMut(Option<&[u8]>)) {
-        self.0
-            .iter()
-            .filter(|(key, _)| key.eq_ignore_ascii_case(name))
-            .for_each(|(_, value)| visit(value.as_deref()));
+    fn each(&self, visit: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+        for (key, value) in &self.0 {
+            visit(key.as_bytes(), value.as_deref());
+        }
     }
 }
 
 impl CarrierMut for MapHeaders {
-    fn remove(&mut self, names: &[&str]) {
-        self.0.retain(|(key, _)| !names.iter().any(|name| key.eq_ignore_ascii_case(name)));
+    fn remove(&mut self, is_named: &dyn Fn(&[u8]) -> bool) {
+        self.0.retain(|(key, _)| !is_named(key.as_bytes()));
     }
 
     fn set(&mut self, name: &str, value: &str) {
-        self.remove(&[name]);
-        self.0.push((name.to_owned(), Some(value.as_bytes().to_vec())));
+        self.set_bytes(name, value.as_bytes());
+    }
+
+    fn set_bytes(&mut self, name: &str, value: &[u8]) {
+        self.0.retain(|(key, _)| !key.eq_ignore_ascii_case(name));
+        self.0.push((name.to_owned(), Some(value.to_vec())));
     }
 }
 
@@ -41,6 +44,8 @@ pub fn carrier<C: Headers + CarrierMut>(
     make: impl Fn(&[(&str, Option<&[u8]>)]) -> Option<C>,
     dump: impl Fn(&C) -> Pairs,
 ) {
+    let takes_bytes = make(&[("app", Some(b"\xff\xfe"))]).is_some();
+    old_contexts_of_every_format_are_removed(&make, &dump);
     for &(name, headers) in OTHER_HEADERS {
         let Some(mut carrier) = make(headers) else { continue };
         let before = sorted(dump(&carrier));
@@ -54,9 +59,13 @@ pub fn carrier<C: Headers + CarrierMut>(
     }
     for &format in Format::ALL {
         let mut carrier = make(&[("app", Some(b"1"))]).expect("a plain header fits into every client");
-        let formats = Formats { read: vec![format], write: vec![format], baggage: false };
+        let formats = Formats { read: vec![format], write: vec![format], baggage: BaggageRules::none() };
         carrier::inject(&formats, &context(), &mut carrier);
         carrier::inject(&formats, &context(), &mut carrier);
+        if format == Format::Elastic && !takes_bytes {
+            assert_eq!(dump(&carrier), [("app".to_owned(), Some(b"1".to_vec()))], "bytes are left out");
+            continue;
+        }
         read_back(format.name(), &formats, &carrier);
     }
     for &(name, headers, problems) in FOREIGN_HEADERS {
@@ -110,11 +119,24 @@ const OTHER_HEADERS: &[(&str, Borrowed)] = &[
             ("app", Some(b"1")),
         ],
     ),
+    (
+        "names that are nearly ours",
+        &[
+            ("traceparent2", Some(b"1")),
+            ("x-traceparent", Some(b"1")),
+            ("parentId", Some(b"1")),
+            ("sw8-correlation", Some(b"YQ==:Yg==")),
+            ("dd-pathway-ctx-base64", Some(b"AAAA")),
+            ("x-b3", Some(b"1")),
+            ("trace", Some(b"1")),
+        ],
+    ),
     ("null values", &[("app", None), ("traceparent", None)]),
     ("bytes that are no text", &[("app", Some(b"\xff\xfe\x00")), ("traceparent", Some(b"\xff\xfe"))]),
     ("an application's duplicates", &[("app", Some(b"1")), ("app", Some(b"2")), ("app", Some(b"1"))]),
     ("an empty value", &[("app", Some(b""))]),
     ("32 KiB", &[("app", Some(&[b'x'; 32 * 1024]))]),
+    ("an old context of 31 KiB", &[("app", Some(b"1")), ("traceparent", Some(&[b'x'; 31 * 1024]))]),
 ];
 
 /// What comes in from elsewhere.
@@ -138,6 +160,28 @@ const FOREIGN_HEADERS: &[(&str, Borrowed, ReadAs)] = &[
         &[("traceparent", Some(TRACEPARENT.as_bytes())), ("traceparent", Some(TRACEPARENT.as_bytes()))],
         (Some("b7ad6b7169203331"), 1),
     ),
+    ("31 KiB of garbage", &[("traceparent", Some(&[b'0'; 31 * 1024]))], (None, 1)),
+    (
+        "bytes, as an agent writes them on Kafka",
+        &[(
+            "elasticapmtraceparent",
+            Some(
+                b"\0\0\x0a\xf7\x65\x19\x16\xcd\x43\xdd\x84\x48\xeb\x21\x1c\x80\x31\x9c\
+                \x01\xb7\xad\x6b\x71\x69\x20\x33\x31\x02\x01",
+            ),
+        )],
+        (Some("b7ad6b7169203331"), 0),
+    ),
+    (
+        "decimal ids",
+        &[
+            ("x-datadog-trace-id", Some(b"9532127138774266268")),
+            ("x-datadog-parent-id", Some(b"13235353014750950193")),
+            ("x-datadog-tags", Some(b"_dd.p.tid=0af7651916cd43dd")),
+        ],
+        (Some("b7ad6b7169203331"), 0),
+    ),
+    ("a refusal without a context", &[("b3", Some(b"0"))], (None, 0)),
     (
         "another format after a broken one",
         &[
@@ -185,6 +229,21 @@ fn large_baggage_is_capped<C: Headers + CarrierMut>(
         .filter_map(|(_, value)| value.as_ref().map(Vec::len))
         .sum();
     assert!((1..=8192).contains(&bytes), "baggage of {bytes} bytes");
+}
+
+fn old_contexts_of_every_format_are_removed<C: Headers + CarrierMut>(
+    make: &impl Fn(&[(&str, Option<&[u8]>)]) -> Option<C>,
+    dump: &impl Fn(&C) -> Pairs,
+) {
+    for key in ALL_CONTEXT_KEYS {
+        for name in [(*key).to_owned(), key.to_ascii_uppercase()] {
+            let mut carrier =
+                make(&[(name.as_str(), Some(b"old"))]).expect("a plain header fits into every client");
+            carrier::inject(&Formats::default(), &context(), &mut carrier);
+            let left: Vec<String> = dump(&carrier).into_iter().map(|(key, _)| key).collect();
+            assert_eq!(left, ["traceparent"], "an old context is removed: {name}");
+        }
+    }
 }
 
 fn is_ours(key: &str) -> bool {

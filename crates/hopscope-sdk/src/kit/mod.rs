@@ -5,9 +5,11 @@
 
 mod carrier;
 mod record;
+mod records;
 
 pub use carrier::{MapHeaders, Pairs, carrier};
 pub use record::{Recorder, spans};
+pub use records::Records;
 
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 

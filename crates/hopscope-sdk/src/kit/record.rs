@@ -76,6 +76,16 @@ pub fn spans(spans: &[SpanData], masked: &[&str], names: &[(&str, &str)]) -> Str
             let value = if masked.contains(&key) { "*".to_owned() } else { value.to_string() };
             let _ = writeln!(text, "  {key} = {value}");
         }
+        for link in span.links.iter().filter(|link| !link.attributes.is_empty()) {
+            let mut attributes: Vec<_> =
+                link.attributes.iter().map(|set| (set.key.as_str(), &set.value)).collect();
+            attributes.sort_by_key(|(key, _)| *key);
+            let told = attributes.into_iter().map(|(key, value)| match masked.contains(&key) {
+                true => format!("{key}=*"),
+                false => format!("{key}={value}"),
+            });
+            let _ = writeln!(text, "  link {}", told.collect::<Vec<_>>().join(" "));
+        }
         if span.status != Status::Unset {
             let _ = writeln!(text, "  {:?}", span.status);
         }

@@ -1,4 +1,4 @@
-//! One call for tracer provider, resource, context formats and OTLP exporter.
+//! One call for tracer provider, metrics, resource, context formats, sampling and export.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), hopscope_sdk::setup::Error> {
@@ -9,29 +9,71 @@
 //! # }
 //! ```
 //!
-//! What the code says wins; what it leaves open comes from OpenTelemetry's environment variables
-//! (`OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_EXPORTER_OTLP_*`, `OTEL_TRACES_SAMPLER`, `OTEL_BSP_*`,
-//! `OTEL_SPAN_*_LIMIT`), then from a default. Errors are reported here and only here: afterwards nothing fails, blocks
-//! or panics in the application, whatever happens to the endpoint, and what is lost is counted
+//! What the code says wins; what it leaves open comes from OpenTelemetry's environment variables, then from a default.
+//! Errors are reported here and only here: afterwards nothing fails, blocks or panics in the application, whatever
+//! happens to the endpoint. It may be down, slow, full or wrong for hours: what cannot be sent is kept in bounded memory
+//! and tried again, what there is no room for is dropped, the least valuable first, and all of it is counted
 //! ([`Guard::counts`]).
 //!
-//! It is not: a set-up of metrics and logs, TLS, or an exporter to anything but OTLP yet.
+//! # Variables that are honoured
+//!
+//! | Variable | Here |
+//! |---|---|
+//! | `OTEL_SDK_DISABLED` | `true`: nothing is recorded and no thread is started; contexts are still passed on |
+//! | `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` | [`Setup::service`], [`Setup::resource`] |
+//! | `OTEL_TRACES_EXPORTER`, `OTEL_METRICS_EXPORTER` | [`Setup::spans`], [`Setup::metrics`]; `otlp`, `none` |
+//! | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG` | [`Setup::sampling`]; the six of the specification |
+//! | `OTEL_EXPORTER_OTLP_ENDPOINT`, `_PROTOCOL` | [`Setup::endpoint`], [`Setup::protocol`]; `grpc`, `http/protobuf` |
+//! | `OTEL_EXPORTER_OTLP_HEADERS` | beside [`Setup::headers`] |
+//! | `OTEL_EXPORTER_OTLP_TIMEOUT` | [`Setup::timeout`], milliseconds |
+//! | `OTEL_EXPORTER_OTLP_COMPRESSION` | [`Setup::compression`]; `gzip`, `zstd`, `none` |
+//! | `OTEL_EXPORTER_OTLP_CERTIFICATE`, `_CLIENT_CERTIFICATE`, `_CLIENT_KEY` | [`Setup::tls`] |
+//! | `OTEL_EXPORTER_OTLP_TRACES_*`, `OTEL_EXPORTER_OTLP_METRICS_*` | all of these for one signal; its endpoint is used as it stands |
+//! | `OTEL_BSP_SCHEDULE_DELAY`, `OTEL_BSP_MAX_EXPORT_BATCH_SIZE`, `OTEL_BSP_MAX_QUEUE_SIZE` | [`Setup::batching`] |
+//! | `OTEL_METRIC_EXPORT_INTERVAL` | [`Batching::metrics_interval`], milliseconds |
+//! | `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE` | `cumulative`, `delta`, `lowmemory` |
+//! | `OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT`, `_EVENT_COUNT_LIMIT`, `_LINK_COUNT_LIMIT`, `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT` | [`Setup::limits`] |
+//! | `OTEL_PROPAGATORS` | [`Setup::formats`] |
+//! | `OTEL_SEMCONV_STABILITY_OPT_IN` | [`Setup::conventions`]; `messaging`, `messaging/dup` |
+//!
+//! A value that makes no sense is told to the log and not used. `OTEL_BSP_EXPORT_TIMEOUT` is not honoured: a batch has no
+//! time limit of its own, it is tried until there is no room for it.
+//!
+//! # It is not
+//! A set-up of logs, an exporter to anything but OTLP and topics, or one that goes through an HTTP proxy.
 
-mod queue;
+mod batching;
+mod endpoint;
+mod environment;
+mod error;
+mod guard;
+mod processor;
+mod resource;
+mod running;
 
+use crate::export::envelope::Envelope;
+use crate::meters;
+use crate::pipeline::Pipeline;
 use crate::propagator::Propagator;
-use crate::telemetry::{GLOBAL, Settings};
-use crate::{Formats, Relation};
-use opentelemetry::{Key, KeyValue, global};
-use opentelemetry_otlp::{Protocol as OtlpProtocol, SpanExporter, WithExportConfig};
+use crate::telemetry::{self, Settings};
+use crate::{Conventions, Formats, Keep, Limits, PerDestination, Relation, Sampler, Sampling};
+use environment::Environment;
+use opentelemetry::{KeyValue, global};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator, Sampler, SdkTracerProvider};
-use queue::{Limits, Queue};
-use std::fmt;
-use std::sync::PoisonError;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use processor::Processor;
+use running::{Each, Running};
+use std::sync::Arc;
 use std::time::Duration;
 
-pub use queue::Counts;
+pub use crate::export::compress::Compression;
+pub use crate::export::otlp_client::Protocol;
+pub use crate::export::queue::Counts;
+pub use crate::export::tls::Tls;
+pub use crate::export::topic::{BoxError, MESSAGE_BYTES_MAX, SinkFuture, TRACE_TOPIC, TopicError, TopicSink};
+pub use batching::Batching;
+pub use error::{Error, ErrorKind};
+pub use guard::Guard;
 
 /// Everything that can be set. Start from `Setup::default()`, which leaves everything open.
 #[derive(Clone, Debug, Default)]
@@ -44,68 +86,64 @@ pub struct Setup {
     pub instance: String,
     /// More attributes of the resource.
     pub resource: Vec<KeyValue>,
+    /// What spans and metrics are given to.
+    pub export: Export,
+    /// Whether spans are sent. Open: as the environment says, else they are.
+    pub spans: Option<bool>,
+    /// Whether steps are counted and timed, and the metrics sent. Open: as the environment says, else they are.
+    pub metrics: Option<bool>,
     /// Where to send: `http://host:4317` (gRPC), `http://host:4318` (HTTP; `/v1/traces` is added where there is no
-    /// path). Empty leaves it open; the default is this machine.
+    /// path), or the same with `https`. Empty leaves it open; the default is this machine.
     pub endpoint: String,
     /// How to send. Open: as the environment says, else gRPC to port 4317 and HTTP to any other.
     pub protocol: Option<Protocol>,
-    /// The share of traces that is kept, 0 to 1; what a parent decided stands. Open: as the environment says, else
-    /// every trace.
-    pub sample_ratio: Option<f64>,
-    /// How contexts are read and written, in messages and by OpenTelemetry's global propagator alike.
-    pub formats: Formats,
-    /// How consumers stand to senders.
-    pub relation: Relation,
+    /// Headers of every request, beside those of the environment.
+    pub headers: Vec<(String, String)>,
+    /// Longest wait for an answer. Default 10 s.
+    pub timeout: Option<Duration>,
+    /// How requests, and messages on a topic, are compressed. Default: not at all.
+    pub compression: Option<Compression>,
+    /// Certificates, for an `https` endpoint.
+    pub tls: Tls,
     /// When to send, and how much to hold.
     pub batching: Batching,
+    /// Which traces are kept. Open: as the environment says, else what the parent decided, and without one all.
+    pub sampling: Option<Sampling>,
+    /// What is kept although the head of its trace said no.
+    pub keep: Keep,
+    /// How much one span may hold.
+    pub limits: Option<Limits>,
+    /// How many series of metrics there may be.
+    pub metrics_limits: meters::Limits,
+    /// Which generation of names is written.
+    pub conventions: Option<Conventions>,
+    /// How contexts are read and written, in messages and by OpenTelemetry's global propagator alike.
+    pub formats: Option<Formats>,
+    /// How consumers stand to senders: one for all, or by destination.
+    pub relation: PerDestination<Relation>,
+    /// False: no context is written into messages for that destination. Default: into all.
+    pub inject: Option<PerDestination<bool>>,
 }
 
-/// How to send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// OTLP/gRPC.
-    Grpc,
-    /// OTLP/HTTP with protobuf.
-    Http,
-}
-
-/// When finished spans are sent, and how many are held. `None` leaves it open (`OTEL_BSP_*`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Batching {
-    /// Longest time that a finished span waits. Default 5 s.
-    pub delay: Option<Duration>,
-    /// A batch of that many is sent at once. Default 512.
-    pub batch_spans_max: Option<usize>,
-    /// More than that many waiting spans are dropped, the newest first, and counted. Default 8192.
-    pub queue_spans_max: Option<usize>,
-}
-
-impl Batching {
-    /// For development: spans are on the page within a fifth of a second.
-    pub const DEVELOPMENT: Self =
-        Self { delay: Some(Duration::from_millis(200)), batch_spans_max: None, queue_spans_max: None };
-
-    fn limits(self) -> Limits {
-        let delay = self.delay.or_else(|| environment("OTEL_BSP_SCHEDULE_DELAY").map(Duration::from_millis));
-        let count = |set: Option<usize>, name, default| {
-            let count = set.or_else(|| environment(name).and_then(|count| usize::try_from(count).ok()));
-            count.unwrap_or(default).max(1)
-        };
-        let queue_spans_max = count(self.queue_spans_max, "OTEL_BSP_MAX_QUEUE_SIZE", 8192);
-        let batch_spans_max =
-            count(self.batch_spans_max, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512).min(queue_spans_max);
-        Limits { delay: delay.unwrap_or(Duration::from_secs(5)), batch_spans_max, queue_spans_max }
-    }
-}
-
-fn environment(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.trim().parse().ok()
+/// What spans and metrics are given to.
+#[derive(Clone, Debug, Default)]
+pub enum Export {
+    /// An OTLP endpoint.
+    #[default]
+    Otlp,
+    /// A topic of a broker, through an adapter's sink.
+    Topic(Arc<dyn TopicSink>),
+    /// An OTLP endpoint and a topic, each with a queue of its own: neither waits for the other.
+    Both(Arc<dyn TopicSink>),
+    /// Nothing: contexts are passed on, and that is all.
+    Nothing,
 }
 
 /// Sets everything up for this process under that service name. See [`Setup`] for more.
 ///
 /// # Errors
-/// [`ErrorKind::Invalid`]: endpoint or environment make no sense. [`ErrorKind::Internal`]: no thread could be made.
+/// [`ErrorKind::Invalid`]: endpoint, headers or certificates make no sense. [`ErrorKind::Internal`]: no thread could be
+/// made.
 pub fn init(service: impl Into<String>) -> Result<Guard, Error> {
     Setup { service: service.into(), ..Setup::default() }.init()
 }
@@ -117,239 +155,85 @@ impl Setup {
     /// # Errors
     /// As [`init`].
     pub fn init(self) -> Result<Guard, Error> {
-        let resource = self.resource();
-        // A runtime of its own: no other thread has to live, or to be a tokio thread, for spans to be sent.
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("hopscope-export")
-            .enable_all()
-            .build()
-            .map_err(|error| {
-                Error::new(ErrorKind::Internal, "the export thread could not be started", error)
-            })?;
-        let exporter = {
-            let _entered = runtime.enter();
-            self.exporter()?
-        };
-        let queue = Queue::start(exporter, &resource, self.batching.limits(), runtime.handle());
-        let mut provider =
-            SdkTracerProvider::builder().with_resource(resource).with_span_processor(queue.clone());
-        if let Some(ratio) = self.sample_ratio {
-            provider =
-                provider.with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(ratio))));
+        let environment = environment::PROCESS;
+        let is_disabled = environment.is_true("OTEL_SDK_DISABLED");
+        let resource = resource::resource(&self);
+        let attributes: Vec<_> =
+            resource.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
+        let envelope = Arc::new(Envelope::new(&attributes));
+        let export = if is_disabled { Export::Nothing } else { self.export.clone() };
+        let mut running = Running::start(&export)?;
+        if is_sent(self.spans, environment, "OTEL_TRACES_EXPORTER") {
+            running.start_spans(&self, environment, &export, &envelope)?;
         }
-        let provider = provider.build();
-        let settings = Settings { formats: self.formats, relation: self.relation };
+
+        let nothing = || Sampling::all(Sampler::Never);
+        let sampling = if is_disabled { nothing() } else { self.sampling(environment) };
+        let keep = if is_disabled { Keep::NOTHING } else { self.keep };
+        let settings = self.settings(environment);
+        let provider = provider(resource, &sampling, Processor { queues: running.queues(), envelope });
+        let (conventions, limits) = (settings.conventions, settings.limits);
+        let outlet = Arc::new(Each(running.queues()));
+        let pipeline = Arc::new(Pipeline::new(sampling, keep, outlet, conventions, limits));
+        let meters = match is_sent(self.metrics, environment, "OTEL_METRICS_EXPORTER") {
+            true => running.start_metrics(&self, environment, &export, attributes, &pipeline)?,
+            false => None,
+        };
+
         global::set_text_map_propagator(Propagator::new(settings.formats.clone()));
         global::set_tracer_provider(provider.clone());
-        *GLOBAL.write().unwrap_or_else(PoisonError::into_inner) = settings;
-        Ok(Guard { provider, queue, runtime: Some(runtime) })
+        telemetry::set_global(Arc::clone(&pipeline), meters, settings);
+        Ok(Guard { provider, pipeline, running })
     }
 
-    fn resource(&self) -> Resource {
-        let environment = Resource::builder().build();
-        let instance = Key::from_static_str("service.instance.id");
-        let instance = match environment.get(&instance) {
-            Some(instance) if self.instance.is_empty() => instance.to_string(),
-            _ if self.instance.is_empty() => random_uuid(),
-            _ => self.instance.clone(),
+    fn sampling(&self, environment: Environment<'_>) -> Sampling {
+        self.sampling.clone().or_else(|| environment.sampling()).unwrap_or_default()
+    }
+
+    fn settings(&self, environment: Environment<'_>) -> Settings {
+        let formats = || environment.parse("OTEL_PROPAGATORS", |names| names.parse().ok());
+        let conventions = || {
+            environment
+                .text("OTEL_SEMCONV_STABILITY_OPT_IN")
+                .and_then(|text| Conventions::of_environment(&text))
         };
-        let mut builder = Resource::builder()
-            .with_attribute(KeyValue::new("service.instance.id", instance))
-            .with_attributes(self.resource.iter().cloned());
-        if !self.service.is_empty() {
-            builder = builder.with_service_name(self.service.clone());
-        }
-        if !self.version.is_empty() {
-            builder = builder.with_attribute(KeyValue::new("service.version", self.version.clone()));
-        }
-        builder.build()
-    }
-
-    fn exporter(&self) -> Result<SpanExporter, Error> {
-        let builder = SpanExporter::builder();
-        let built = match (self.protocol(), self.endpoint.as_str()) {
-            (Protocol::Grpc, "") => builder.with_tonic().build(),
-            (Protocol::Grpc, endpoint) => builder.with_tonic().with_endpoint(endpoint).build(),
-            (Protocol::Http, "") => builder.with_http().with_protocol(OtlpProtocol::HttpBinary).build(),
-            (Protocol::Http, endpoint) => {
-                let endpoint = with_traces_path(endpoint);
-                builder.with_http().with_protocol(OtlpProtocol::HttpBinary).with_endpoint(endpoint).build()
-            }
-        };
-        built.map_err(|error| Error::new(ErrorKind::Invalid, "the exporter could not be made", error))
-    }
-
-    fn protocol(&self) -> Protocol {
-        let variable = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
-        let named = || {
-            variable("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL").or_else(|| variable("OTEL_EXPORTER_OTLP_PROTOCOL"))
-        };
-        let endpoint = || {
-            let set = || {
-                variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-                    .or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT"))
-            };
-            if self.endpoint.is_empty() { set().unwrap_or_default() } else { self.endpoint.clone() }
-        };
-        match (self.protocol, named().as_deref()) {
-            (Some(protocol), _) => protocol,
-            (None, Some("grpc")) => Protocol::Grpc,
-            (None, Some(_)) => Protocol::Http,
-            (None, None) if endpoint().trim_end_matches('/').ends_with(":4317") => Protocol::Grpc,
-            (None, None) => Protocol::Http,
+        Settings {
+            formats: self.formats.clone().or_else(formats).unwrap_or_default(),
+            relation: self.relation.clone(),
+            inject: self.inject.clone().unwrap_or_else(|| true.into()),
+            conventions: self.conventions.or_else(conventions).unwrap_or_default(),
+            limits: self.limits.unwrap_or_else(|| limits(environment)),
         }
     }
 }
 
-/// The endpoint of OTLP/HTTP has a path; a bare address gets the usual one.
-fn with_traces_path(endpoint: &str) -> String {
-    let address = endpoint.split_once("://").map_or(endpoint, |(_, address)| address);
-    match address.trim_end_matches('/').contains('/') {
-        true => endpoint.to_owned(),
-        false => format!("{}/v1/traces", endpoint.trim_end_matches('/')),
+/// Whether a signal is sent: what the code says, else the variable.
+fn is_sent(said: Option<bool>, environment: Environment<'_>, variable: &str) -> bool {
+    let named = || {
+        environment.parse(variable, |name| match name {
+            "otlp" => Some(true),
+            "none" => Some(false),
+            _ => None,
+        })
+    };
+    said.or_else(named).unwrap_or(true)
+}
+
+fn limits(environment: Environment<'_>) -> Limits {
+    let Limits { attributes_max, events_max, links_max, value_bytes_max } = Limits::default();
+    let set = |name, default| environment.number(name).unwrap_or(default);
+    Limits {
+        attributes_max: set("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", attributes_max),
+        events_max: set("OTEL_SPAN_EVENT_COUNT_LIMIT", events_max),
+        links_max: set("OTEL_SPAN_LINK_COUNT_LIMIT", links_max),
+        value_bytes_max: set("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", value_bytes_max),
     }
 }
 
-/// A random (version 4) UUID.
-fn random_uuid() -> String {
-    let mut bytes = RandomIdGenerator::default().new_trace_id().to_bytes();
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex = format!("{:032x}", u128::from_be_bytes(bytes));
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
-}
-
-/// Keeps the export going. [`shutdown`](Self::shutdown) it at the end of `main`; dropped, it gives what is left at
-/// most a second.
-#[derive(Debug)]
-#[must_use = "dropped at once, nothing is exported"]
-pub struct Guard {
-    provider: SdkTracerProvider,
-    queue: Queue,
-    runtime: Option<tokio::runtime::Runtime>,
-}
-
-impl Guard {
-    /// Sends what has ended so far, for at most that long, blocking this thread. True when nothing is left.
-    pub fn flush(&self, deadline: Duration) -> bool {
-        self.queue.flush(deadline)
-    }
-
-    /// Sends what is left, for at most that long, blocking this thread, and ends the export. What could not be sent
-    /// is in the counts.
-    pub fn shutdown(mut self, deadline: Duration) -> Counts {
-        self.end(deadline)
-    }
-
-    /// What has become of the spans so far.
-    pub fn counts(&self) -> Counts {
-        self.queue.counts()
-    }
-
-    /// The tracer provider, for settings of OpenTelemetry's that this set-up does not know.
-    pub fn provider(&self) -> &SdkTracerProvider {
-        &self.provider
-    }
-
-    fn end(&mut self, deadline: Duration) -> Counts {
-        if let Some(runtime) = self.runtime.take() {
-            self.queue.close(deadline);
-            let _ = self.provider.shutdown_with_timeout(Duration::ZERO);
-            // In the background: a runtime must not be waited for on a thread of another.
-            runtime.shutdown_background();
-        }
-        self.queue.counts()
-    }
-}
-
-/// Longest wait when the guard is dropped instead of shut down.
-const DROP_DEADLINE: Duration = Duration::from_secs(1);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        self.end(DROP_DEADLINE);
-    }
-}
-
-/// Why the set-up failed.
-#[derive(Debug)]
-pub struct Error {
-    kind: ErrorKind,
-    message: &'static str,
-    source: Box<dyn std::error::Error + Send + Sync>,
-}
-
-/// What can be done about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorKind {
-    /// Correct the set-up or the environment.
-    Invalid,
-    /// The system refused a thread.
-    Internal,
-}
-
-impl Error {
-    fn new(
-        kind: ErrorKind,
-        message: &'static str,
-        source: impl std::error::Error + Send + Sync + 'static,
-    ) -> Self {
-        Self { kind, message, source: Box::new(source) }
-    }
-
-    /// What can be done about it.
-    pub fn kind(&self) -> ErrorKind {
-        self.kind
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.message, self.source)
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&*self.source)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bare_address_gets_the_usual_path() {
-        for (endpoint, url) in [
-            ("http://localhost:4318", "http://localhost:4318/v1/traces"),
-            ("http://localhost:4318/", "http://localhost:4318/v1/traces"),
-            ("http://localhost/otlp/v1/traces", "http://localhost/otlp/v1/traces"),
-        ] {
-            assert_eq!(with_traces_path(endpoint), url);
-        }
-    }
-
-    #[test]
-    fn an_open_protocol_follows_the_usual_port() {
-        for (protocol, endpoint, chosen) in [
-            (None, "http://localhost:4317", Protocol::Grpc),
-            (None, "http://localhost:4318", Protocol::Http),
-            (None, "http://localhost:4317/v1/traces", Protocol::Http),
-            (Some(Protocol::Grpc), "http://localhost:4318", Protocol::Grpc),
-            (Some(Protocol::Http), "http://localhost:4317", Protocol::Http),
-        ] {
-            let setup = Setup { protocol, endpoint: endpoint.into(), ..Setup::default() };
-            assert_eq!(setup.protocol(), chosen, "{endpoint}");
-        }
-    }
-
-    #[test]
-    fn instance_ids_are_random_uuids() {
-        let (one, two) = (random_uuid(), random_uuid());
-        assert_ne!(one, two);
-        let lengths: Vec<_> = one.split('-').map(str::len).collect();
-        assert_eq!((lengths, &one[14..15]), (vec![8, 4, 4, 4, 12], "4"));
-    }
+fn provider(resource: Resource, sampling: &Sampling, processor: Processor) -> SdkTracerProvider {
+    SdkTracerProvider::builder()
+        .with_resource(resource)
+        .with_sampler(sampling.clone())
+        .with_span_processor(processor)
+        .build()
 }

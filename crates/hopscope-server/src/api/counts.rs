@@ -59,7 +59,8 @@ async fn count(api: &Api, since: &Since, by: Vec<Dimension>) -> Result<Aggregate
                 Failure::invalid(format!("not a time since={since}")).with_hint("as 15m, 24h or 7d")
             })?,
     };
-    let aggregation = Aggregation { by, query, now_ns: now_ns(), rows_max: ROWS_MAX };
+    let aggregation =
+        Aggregation { by, query, now_ns: now_ns(), rows_max: ROWS_MAX, ..Aggregation::default() };
     Ok(api.store.aggregate(&api.tenant, &aggregation).await?)
 }
 

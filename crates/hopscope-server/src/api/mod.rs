@@ -10,6 +10,7 @@ mod json;
 mod live;
 mod message;
 mod openapi;
+mod rates;
 mod status;
 mod trace;
 
@@ -93,6 +94,7 @@ fn router(api: Arc<Api>, stop: CancellationToken) -> Router {
         .route("/api/v1/traces/{trace_id}", get(trace::trace))
         .route("/api/v1/destinations", get(counts::destinations))
         .route("/api/v1/services", get(counts::services))
+        .route("/api/v1/rates", get(rates::rates))
         .route("/api/v1/status", get(status::status))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), limited));
     let live = Router::new().route("/api/v1/live", get(live::live)).with_state((Arc::clone(&api), stop));

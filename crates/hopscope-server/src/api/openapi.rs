@@ -17,6 +17,7 @@ use utoipa::OpenApi;
         super::trace::trace,
         super::counts::destinations,
         super::counts::services,
+        super::rates::rates,
         super::status::status,
         super::live::live,
     ),

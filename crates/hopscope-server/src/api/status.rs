@@ -4,7 +4,7 @@ use super::{Api, Failure, json};
 use crate::clock::now_ns;
 use axum::Json;
 use axum::extract::State;
-use hopscope_client::api::{Dropped, Int64, Receiver, StatusAnswer};
+use hopscope_client::api::{Connection, Dropped, Int64, Receiver, StatusAnswer};
 use hopscope_model::Query;
 use hopscope_store::Page;
 use std::sync::Arc;
@@ -52,6 +52,13 @@ fn receiver(ledger: &crate::Ledger) -> Receiver {
         queued: int(counts.queued),
         invalid_requests: int(counts.invalid_requests()),
         last_error: counts.last_error,
+        connection: counts.connection.map(|connection| Connection {
+            up: connection.up,
+            since_ns: Int64(connection.since_ns),
+            why: connection.why,
+            lost: int(connection.lost),
+            lag: connection.lag.map(int),
+        }),
     }
 }
 

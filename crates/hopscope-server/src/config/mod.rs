@@ -6,10 +6,14 @@
 
 mod document;
 mod settings;
+mod sources;
 mod value;
 
 pub use document::reference;
 pub use settings::{SETTINGS, Setting};
+use sources::HIDDEN;
+pub(crate) use sources::without_password;
+pub use sources::{AmqpSource, DEFAULT_GROUP, DEFAULT_TOPIC, KafkaSource, NatsSource, SOURCES_MAX, Start};
 pub use value::Given;
 
 use crate::{Error, ErrorKind};
@@ -48,6 +52,9 @@ pub struct Config {
     pub redact_keys: Vec<String>,
     pub redact_values: Vec<String>,
     pub cluster_aliases: BTreeMap<String, String>,
+    pub receive_kafka: Vec<KafkaSource>,
+    pub receive_amqp: Vec<AmqpSource>,
+    pub receive_nats: Vec<NatsSource>,
     pub seal_rows: usize,
     pub seal_bytes: usize,
     pub log: String,
@@ -162,6 +169,8 @@ fn find(name: &str) -> Option<&'static Setting> {
 
 fn set(config: &mut Config, setting: &Setting, given: &Given, place: &str) -> Result<(), Error> {
     (setting.set)(config, given).map_err(|wanted| {
+        // A source may hold a password: what was given for it is not repeated.
+        let given = if setting.kind == "sources" { HIDDEN.to_owned() } else { given.to_string() };
         Error::new(ErrorKind::Usage, format!("wrong value setting={} value={given} {place}", setting.name))
             .with_hint(format!("{} wants {wanted}", setting.name))
     })
@@ -202,6 +211,19 @@ fn check(config: &Config) -> Result<(), Error> {
     if config.body_bytes_max > config.queue_bytes_max || config.inflated_bytes_max > config.queue_bytes_max {
         let message = "queue_bytes_max must hold at least one body_bytes_max and one inflated_bytes_max";
         return Err(Error::new(ErrorKind::Usage, message).with_hint("raise queue_bytes_max"));
+    }
+    let names = [
+        config.receive_kafka.iter().filter_map(|source| source.name.as_deref()).collect::<Vec<_>>(),
+        config.receive_amqp.iter().filter_map(|source| source.name.as_deref()).collect(),
+        config.receive_nats.iter().filter_map(|source| source.name.as_deref()).collect(),
+    ]
+    .concat();
+    let numbered = |name: &str| ["kafka", "amqp", "nats", "otlp"].iter().any(|kind| name.starts_with(kind));
+    if let Some(name) =
+        names.iter().enumerate().find(|(at, name)| names[..*at].contains(name) || numbered(name))
+    {
+        return Err(Error::new(ErrorKind::Usage, format!("the name of a source is taken name={}", name.1))
+            .with_hint("give each source another name; those that begin with kafka, amqp, nats or otlp are given by us"));
     }
     let all = [("listen", config.listen), ("otlp_grpc", config.otlp_grpc), ("otlp_http", config.otlp_http)];
     match all.iter().find(|(_, address)| !address.ip().is_loopback()) {

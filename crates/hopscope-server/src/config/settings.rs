@@ -1,6 +1,7 @@
 //! The table of settings. A new setting is a field of [`Config`] and a row here; everything else follows.
 
 use super::Config;
+use super::sources;
 use super::value::{self, Given};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,7 +10,8 @@ use std::net::SocketAddr;
 pub struct Setting {
     /// Name in the file; in capitals after `HOPSCOPE_` the environment variable.
     pub name: &'static str,
-    /// What kind of value: `text`, `address`, `switch`, `count`, `bytes`, `ms`, `list`, `patterns`, `pairs`.
+    /// What kind of value: `text`, `address`, `switch`, `count`, `bytes`, `ms`, `list`, `patterns`, `pairs`,
+    /// `sources`.
     pub kind: &'static str,
     /// True where it has a flag of its own; the others go through `--set name=value`.
     pub flag: bool,
@@ -70,6 +72,7 @@ macro_rules! settings {
     (@read list) => { value::list };
     (@read patterns) => { value::patterns };
     (@read pairs) => { value::pairs };
+    (@read sources) => { sources::read };
     (@show text, $value:expr) => { value::show_text(&$value) };
     (@show address, $value:expr) => { value::show_text(&$value.to_string()) };
     (@show switch, $value:expr) => { $value.to_string() };
@@ -79,6 +82,7 @@ macro_rules! settings {
     (@show list, $value:expr) => { value::show_list(&$value) };
     (@show patterns, $value:expr) => { value::show_list(&$value) };
     (@show pairs, $value:expr) => { value::show_pairs(&$value) };
+    (@show sources, $value:expr) => { sources::show(&$value) };
 }
 
 const fn loopback(port: u16) -> SocketAddr {
@@ -138,6 +142,12 @@ settings! {
         "Regular expressions: an attribute, key, id or error text that matches is dropped before anything is stored.";
     cluster_aliases: pairs = BTreeMap::new(),
         "Cluster names for brokers that do not tell theirs: `\"kafka@broker-1:9092\" = \"production\"`; `kafka` alone is every other Kafka broker.";
+    receive_kafka: sources = Vec::new(),
+        "Kafka topics with trace data, one table each: `brokers`, `topics`, `group`, `start`, `name`, and settings of librdkafka; see [topics](topics.md).";
+    receive_amqp: sources = Vec::new(),
+        "RabbitMQ queues with trace data, one table each: `url`, `queue`, `name`; see [topics](topics.md).";
+    receive_nats: sources = Vec::new(),
+        "NATS streams or subjects with trace data, one table each: `servers`, `stream`, `subject`, `group`, `start`, `name`, `credentials`, `tls_ca`, `tls_cert`, `tls_key`; see [topics](topics.md).";
     seal_rows: count = 262_144,
         "Events in memory after which they are sealed into a segment.";
     seal_bytes: bytes = 64 << 20,

@@ -68,6 +68,77 @@ fn what_is_shown_can_be_read_back() {
     assert_eq!(with_file(&text).expect("reads its own output").config, loaded.config);
 }
 
+const SOURCES: &str = "
+[[receive_kafka]]
+brokers = 'a:9092,b:9092'
+topics = 'one, two'
+security.protocol = 'sasl_plaintext'
+'sasl.password' = 'hunter2'
+[[receive_kafka]]
+brokers = 'c:9092'
+start = 'latest'
+name = 'audit'
+[receive_amqp]
+url = 'amqps://guest:hunter2@rabbit:5671/%2f'
+[[receive_nats]]
+servers = 'nats://hunter2@a:4222,b:4222'
+stream = 'HOPSCOPE'
+";
+
+#[test]
+fn sources_are_tables_in_the_file_and_pairs_elsewhere() {
+    let config = with_file(SOURCES).expect("good").config;
+    let first = &config.receive_kafka[0];
+    assert_eq!(first.topics, ["one", "two"]);
+    assert_eq!(first.client["security.protocol"], "sasl_plaintext");
+    assert_eq!((first.group.as_str(), first.start), (DEFAULT_GROUP, Start::Earliest));
+    assert_eq!(config.receive_kafka[1].start, Start::Latest);
+    assert_eq!(config.receive_amqp[0].queue, DEFAULT_TOPIC);
+
+    let text = "brokers=a:9092,b:9092 topics=one,two security.protocol=sasl_plaintext sasl.password=hunter2; \
+                brokers=c:9092 start=latest name=audit";
+    let given = merge(None, [], &flags(&[("receive_kafka", text)])).expect("good").config;
+    assert_eq!(given.receive_kafka, config.receive_kafka);
+}
+
+#[test]
+fn passwords_of_sources_are_never_shown() {
+    let loaded = with_file(SOURCES).expect("good");
+    let shown = format!("{loaded:?}");
+    assert!(shown.contains("rabbit:5671") && shown.contains("***@a:4222"), "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+    let wrong = [
+        "[[receive_amqp]]\nurl = 'hunter2'",
+        "[[receive_kafka]]\nbrokers = 'a'\n'sasl.password' = 'hunter2'\nstart = 'now'",
+        "receive_nats = 'hunter2'",
+    ];
+    for text in wrong {
+        let error = with_file(text).map(|_| ()).expect_err(text);
+        assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+    }
+}
+
+#[test]
+fn wrong_sources_are_told() {
+    let cases = [
+        ("receive_kafka = 'topics=x'", "setting=receive_kafka"),
+        ("receive_kafka = 'brokers=a enable.auto.commit=true'", "setting=receive_kafka"),
+        ("receive_kafka = 'brokers=a gruop=x'", "setting=receive_kafka"),
+        ("receive_kafka = 'brokers=a topics=x,,y'", "setting=receive_kafka"),
+        ("receive_amqp = 'url=http://a'", "setting=receive_amqp"),
+        ("receive_nats = 'servers=a tls_cert=x'", "setting=receive_nats"),
+        ("receive_nats = 'servers=a name=x; servers=b name=x'", "name=x"),
+        ("receive_nats = 'servers=a name=kafka'", "name=kafka"),
+    ];
+    for (text, message) in cases {
+        let error = with_file(text).map(|_| ()).expect_err(text);
+        assert_eq!(error.kind, ErrorKind::Usage, "{text}");
+        assert!(error.message.contains(message), "{text}: {error}");
+    }
+    let many = "servers=a; ".repeat(SOURCES_MAX + 1);
+    assert!(with_file(&format!("receive_nats = '{many}'")).is_err());
+}
+
 #[test]
 fn the_reference_page_is_current() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");

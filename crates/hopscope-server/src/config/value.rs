@@ -14,6 +14,8 @@ pub enum Given {
     List(Vec<String>),
     /// A table of the file.
     Pairs(Vec<(String, String)>),
+    /// An array of tables of the file.
+    Tables(Vec<Vec<(String, String)>>),
 }
 
 impl fmt::Display for Given {
@@ -24,6 +26,8 @@ impl fmt::Display for Given {
             Self::Pairs(pairs) => {
                 f.write_str(&pairs.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(", "))
             }
+            // Only sources are tables, and they may hold passwords.
+            Self::Tables(tables) => write!(f, "({} tables)", tables.len()),
         }
     }
 }
@@ -40,19 +44,35 @@ pub(super) fn of_file(name: &str, text: &str) -> Result<Vec<(String, Given)>, Er
         .map(|(key, value)| match given(value) {
             Some(given) => Ok((key, given)),
             None => Err(Error::new(ErrorKind::Usage, format!("wrong value setting={key} file={name}"))
-                .with_hint("values are text, numbers, true or false, lists of text, or tables of text")),
+                .with_hint("values are text, numbers, true or false, lists of text, tables of text, or lists of such tables")),
         })
         .collect()
 }
 
 fn given(value: toml::Value) -> Option<Given> {
     Some(match value {
+        toml::Value::Array(items) if items.first().is_some_and(toml::Value::is_table) => {
+            Given::Tables(items.into_iter().map(table).collect::<Option<_>>()?)
+        }
         toml::Value::Array(items) => Given::List(items.into_iter().map(plain).collect::<Option<_>>()?),
-        toml::Value::Table(pairs) => Given::Pairs(
-            pairs.into_iter().map(|(key, value)| Some((key, plain(value)?))).collect::<Option<_>>()?,
-        ),
+        table @ toml::Value::Table(_) => Given::Pairs(self::table(table)?),
         other => Given::Text(plain(other)?),
     })
+}
+
+/// Names with dots may be written without quotation marks: TOML then nests tables.
+fn table(value: toml::Value) -> Option<Vec<(String, String)>> {
+    let toml::Value::Table(pairs) = value else { return None };
+    let mut flat = Vec::new();
+    for (key, value) in pairs {
+        match value {
+            inner @ toml::Value::Table(_) => {
+                flat.extend(table(inner)?.into_iter().map(|(rest, value)| (format!("{key}.{rest}"), value)));
+            }
+            value => flat.push((key, plain(value)?)),
+        }
+    }
+    Some(flat)
 }
 
 fn plain(value: toml::Value) -> Option<String> {
@@ -138,7 +158,7 @@ pub(super) fn list(given: &Given) -> Result<Vec<String>, Wanted> {
             Ok(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect())
         }
         Given::List(items) => Ok(items.clone()),
-        Given::Pairs(_) => Err("a list of texts"),
+        Given::Pairs(_) | Given::Tables(_) => Err("a list of texts"),
     }
 }
 
@@ -149,7 +169,7 @@ pub(super) fn patterns(given: &Given) -> Result<Vec<String>, Wanted> {
         Given::Text(text) if text.is_empty() => Vec::new(),
         Given::Text(text) => vec![text.clone()],
         Given::List(items) => items.clone(),
-        Given::Pairs(_) => return Err(WANTED),
+        Given::Pairs(_) | Given::Tables(_) => return Err(WANTED),
     };
     match crate::ingest::redact::compile(&patterns) {
         Ok(_) => Ok(patterns),
@@ -168,7 +188,7 @@ pub(super) fn pairs(given: &Given) -> Result<BTreeMap<String, String>, Wanted> {
             .map(|pair| pair.split_once('=').ok_or(WANTED))
             .map(|pair| pair.map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned())))
             .collect(),
-        Given::List(_) => Err(WANTED),
+        Given::List(_) | Given::Tables(_) => Err(WANTED),
     }
 }
 

@@ -13,9 +13,14 @@ pub struct Budget {
     requests: AtomicUsize,
 }
 
-/// There is no room now.
+/// There is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
+pub enum Full {
+    /// Others have it.
+    Now,
+    /// This request alone is larger than all the room there is.
+    Ever,
+}
 
 impl Budget {
     /// An empty one.
@@ -42,7 +47,7 @@ impl Budget {
 
 fn take(of: &AtomicUsize, amount: usize, max: usize) -> Result<(), Full> {
     let grow = |now: usize| now.checked_add(amount).filter(|then| *then <= max);
-    of.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grow).map(|_| ()).map_err(|_| Full)
+    of.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grow).map(|_| ()).map_err(|_| Full::Now)
 }
 
 /// One request's share; given back when dropped.
@@ -55,6 +60,9 @@ pub struct Room {
 impl Room {
     /// Takes that many bytes more.
     pub fn grow(&mut self, bytes: usize) -> Result<(), Full> {
+        if bytes > self.budget.bytes_max.saturating_sub(self.bytes) {
+            return Err(Full::Ever);
+        }
         take(&self.budget.bytes, bytes, self.budget.bytes_max)?;
         self.bytes += bytes;
         Ok(())
@@ -89,11 +97,12 @@ mod tests {
     fn full_is_refused_and_everything_comes_back() {
         let budget = Budget::new(10, 2);
         let mut first = budget.request().expect("room");
-        let second = budget.request().expect("room");
-        assert_eq!(budget.request().err(), Some(Full));
+        let mut second = budget.request().expect("room");
+        assert_eq!(budget.request().err(), Some(Full::Now));
         first.grow(6).expect("room");
-        assert_eq!(first.grow(5), Err(Full));
-        assert_eq!(first.grow(usize::MAX), Err(Full));
+        assert_eq!(second.grow(5), Err(Full::Now));
+        assert_eq!(first.grow(5), Err(Full::Ever));
+        assert_eq!(first.grow(usize::MAX), Err(Full::Ever));
         first.shrink_to(2);
         assert_eq!((budget.bytes(), budget.requests()), (2, 2));
         drop((first, second));

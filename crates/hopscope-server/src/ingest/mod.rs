@@ -54,7 +54,7 @@ impl Ingest {
     }
 
     /// The entrance for one receiver.
-    pub fn sink(self: &Arc<Self>, receiver: &'static str) -> Sink {
+    pub fn sink(self: &Arc<Self>, receiver: &str) -> Sink {
         Sink { ingest: Arc::clone(self), ledger: Arc::new(Ledger::new(receiver)) }
     }
 
@@ -87,10 +87,10 @@ impl Sink {
         self.ingest
             .budget
             .request()
-            .map_err(|Full| self.refuse(Refused::Busy("too many requests under way".into())))
+            .map_err(|_| self.refuse(Refused::Busy("too many requests under way".into())))
     }
 
-    /// Stores a batch. `left_out` are the events that decoding had to leave out, by reason. `room` is kept
+    /// Stores a batch. `left_out` are the events and tallies that decoding had to leave out, by reason. `room` is kept
     /// until the batch is stored, and resized to what the batch takes.
     pub async fn accept(
         &self,
@@ -98,11 +98,19 @@ impl Sink {
         left_out: &[(&'static str, u64)],
         mut room: Room,
     ) -> Result<(), Refused> {
-        let events = batch.len() as u64;
+        let events = records(&batch);
         let bytes = batch.byte_len();
         self.ledger.received(events, left_out);
-        if let Err(Full) = room.resize(bytes) {
-            return Err(self.refuse_events(events, Refused::Busy("too many bytes under way".into())));
+        match room.resize(bytes) {
+            Ok(()) => {}
+            Err(Full::Now) => {
+                return Err(self.refuse_events(events, Refused::Busy("too many bytes under way".into())));
+            }
+            // A sender told to come back would come back for ever.
+            Err(Full::Ever) => {
+                let why = format!("the batch is larger than queue_bytes_max bytes={bytes}");
+                return Err(self.refuse_events(events, Refused::Invalid(why)));
+            }
         }
         if self.ingest.under_way.is_closed() {
             return Err(self.refuse_events(events, Refused::Closed("the server is stopping".into())));
@@ -120,16 +128,16 @@ impl Sink {
     }
 
     async fn store(&self, mut batch: Batch) -> Result<(), Refused> {
-        let events = batch.len() as u64;
+        let events = records(&batch);
         normalise::normalise(&mut batch, &self.ingest.aliases);
         self.ingest.redaction.apply(&mut batch);
         let note = self.ingest.live.note(&batch);
         match self.ingest.store.append(batch).await {
             Ok(appended) => {
                 // What the store does not mention it had already.
-                let stored = appended.stored.min(events);
+                let stored = (appended.stored + appended.tallies).min(events);
                 self.ledger.stored(stored, events - stored);
-                self.ingest.live.stored(stored, note);
+                self.ingest.live.stored(appended.stored, appended.tallies, note);
                 Ok(())
             }
             Err(error) => {
@@ -164,6 +172,11 @@ impl Sink {
         self.ledger.refused(events, refused.reason(), &refused.to_string());
         refused
     }
+}
+
+/// What the books count: events, and tallies where the batch is of metrics.
+fn records(batch: &Batch) -> u64 {
+    (batch.len() + batch.tallies().len()) as u64
 }
 
 impl Refused {

@@ -117,8 +117,11 @@ fn drain(mut from: impl Read, room: &mut Room, bytes_max: usize, name: &str) -> 
 }
 
 impl From<Full> for Refusal {
-    fn from(_: Full) -> Self {
-        Self::Busy("too many bytes under way".to_owned())
+    fn from(full: Full) -> Self {
+        match full {
+            Full::Now => Self::Busy("too many bytes under way".to_owned()),
+            Full::Ever => Self::TooLarge("the body is larger than queue_bytes_max".to_owned()),
+        }
     }
 }
 
@@ -157,7 +160,7 @@ mod tests {
         let zeros = vec![0; 8 << 20];
         for (encoding, bomb) in [(Encoding::Gzip, gzip(&zeros)), (Encoding::Zstd, zstd(&zeros))] {
             assert!(matches!(inflated(encoding, bomb.clone(), 8 << 20), Err(Refusal::TooLarge(_))));
-            assert!(matches!(inflated(encoding, bomb, 100_000), Err(Refusal::Busy(_))));
+            assert!(matches!(inflated(encoding, bomb, 100_000), Err(Refusal::TooLarge(_))));
         }
     }
 

@@ -1,11 +1,18 @@
-//! Receivers: bytes from a socket become a batch, and the batch goes into the [`Sink`].
+//! Receivers: bytes from a socket or a broker become a batch, and the batch goes into the [`Sink`].
 
+mod amqp;
 mod body;
 mod grpc_frame;
+mod kafka;
+mod nats;
 mod otlp;
 mod otlp_grpc;
 mod otlp_http;
+mod topic;
 
+pub use amqp::Amqp;
+pub use kafka::Kafka;
+pub use nats::Nats;
 pub use otlp_grpc::OtlpGrpc;
 pub use otlp_http::OtlpHttp;
 
@@ -22,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 /// - When `stop` fires it takes nothing new, finishes what it has, and returns.
 pub trait Receiver: Send + 'static {
     /// Its name in metrics and in the API.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
 
     /// Runs until `stop`.
     fn run(self, sink: Sink, stop: CancellationToken) -> impl Future<Output = ()> + Send;

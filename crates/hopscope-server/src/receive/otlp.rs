@@ -5,9 +5,12 @@ use super::body::{self, Encoding};
 use crate::clock::now_ns;
 use crate::config::Config;
 use crate::ingest::{Refused, Room, Sink};
+use hopscope_model::Batch;
 use hopscope_model::Tenant;
-use hopscope_wire::otlp::{Code, decode_json, decode_protobuf};
-use hopscope_wire::{DecodeLimits, Decoded, Rejected};
+use hopscope_wire::DecodeLimits;
+use hopscope_wire::otlp::{
+    Code, PartialSuccess, decode_json, decode_metrics_json, decode_metrics_protobuf, decode_protobuf,
+};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +19,14 @@ use tokio::sync::Semaphore;
 /// Bodies up to this size are decoded where they were read: about a millisecond's work.
 const INLINE_BYTES_MAX: usize = 256 << 10;
 
-/// How the spans are written.
+/// What a request is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signal {
+    Traces,
+    Metrics,
+}
+
+/// How the request is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Protobuf,
@@ -104,9 +114,10 @@ impl From<Refused> for Refusal {
     }
 }
 
-/// Takes requests of one receiver. Cheap to clone.
+/// Takes the requests of one signal of one receiver. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Intake {
+    signal: Signal,
     pub(super) sink: Sink,
     pub(super) limits: Limits,
     /// Bodies being inflated and decoded at once: more than the cores would only cost memory.
@@ -132,9 +143,9 @@ impl Limits {
 }
 
 impl Intake {
-    pub(super) fn new(sink: Sink, limits: Limits) -> Self {
+    pub(super) fn new(signal: Signal, sink: Sink, limits: Limits) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { sink, limits, decoding: Arc::new(Semaphore::new(cores + 1)) }
+        Self { signal, sink, limits, decoding: Arc::new(Semaphore::new(cores + 1)) }
     }
 
     /// From a body as it arrived to an acknowledged batch. What it refuses is counted.
@@ -144,13 +155,12 @@ impl Intake {
         encoding: Encoding,
         format: Format,
         room: Room,
-    ) -> Result<Rejected, Refusal> {
+    ) -> Result<PartialSuccess, Refusal> {
         self.sink.ledger().bytes(body.len());
         let decoded = self.decode(body, encoding, format, room).await;
         let (decoded, room) = decoded.inspect_err(|refusal| self.count(refusal))?;
-        let left_out = decoded.rejected.by_reason().into_iter().filter(|(_, spans)| *spans > 0);
-        self.sink.accept(decoded.batch, &left_out.collect::<Vec<_>>(), room).await?;
-        Ok(decoded.rejected)
+        self.sink.accept(decoded.batch, &decoded.left_out, room).await?;
+        Ok(decoded.partial_success)
     }
 
     async fn decode(
@@ -162,14 +172,15 @@ impl Intake {
     ) -> Result<(Decoded, Room), Refusal> {
         let received_ns = now_ns();
         if encoding == Encoding::Identity && body.len() <= INLINE_BYTES_MAX {
-            return Ok((decode(&body, format, received_ns)?, room));
+            return Ok((decode(self.signal, &body, format, received_ns)?, room));
         }
+        let signal = self.signal;
         let closed = |_| Refusal::Closed("the server is stopping".to_owned());
         let _permit = self.decoding.acquire().await.map_err(closed)?;
         let inflated_bytes_max = self.limits.inflated_bytes_max;
         let work = move || {
             let body = body::inflate(encoding, body, &mut room, inflated_bytes_max)?;
-            Ok((decode(&body, format, received_ns)?, room))
+            Ok((decode(signal, &body, format, received_ns)?, room))
         };
         let done = tokio::task::spawn_blocking(work).await;
         done.unwrap_or_else(|error| Err(Refusal::Closed(format!("decoding failed: {error}"))))
@@ -181,11 +192,38 @@ impl Intake {
     }
 }
 
-fn decode(body: &[u8], format: Format, received_ns: i64) -> Result<Decoded, Refusal> {
+/// A request that was read.
+struct Decoded {
+    batch: Batch,
+    /// What was left out, by reason.
+    left_out: Vec<(&'static str, u64)>,
+    partial_success: PartialSuccess,
+}
+
+fn decode(signal: Signal, body: &[u8], format: Format, received_ns: i64) -> Result<Decoded, Refusal> {
     let (tenant, limits) = (Tenant::default(), DecodeLimits::default());
-    let decoded = match format {
-        Format::Protobuf => decode_protobuf(body, &tenant, received_ns, &limits),
-        Format::Json => decode_json(body, &tenant, received_ns, &limits),
+    let some = |reasons: &[(&'static str, u64)]| {
+        reasons.iter().copied().filter(|(_, count)| *count > 0).collect::<Vec<_>>()
+    };
+    let decoded = match signal {
+        Signal::Traces => match format {
+            Format::Protobuf => decode_protobuf(body, &tenant, received_ns, &limits),
+            Format::Json => decode_json(body, &tenant, received_ns, &limits),
+        }
+        .map(|decoded| Decoded {
+            batch: decoded.batch,
+            left_out: some(&decoded.rejected.by_reason()),
+            partial_success: (&decoded.rejected).into(),
+        }),
+        Signal::Metrics => match format {
+            Format::Protobuf => decode_metrics_protobuf(body, &tenant, received_ns, &limits),
+            Format::Json => decode_metrics_json(body, &tenant, received_ns, &limits),
+        }
+        .map(|decoded| Decoded {
+            batch: decoded.batch,
+            left_out: some(&decoded.not_kept.by_reason()),
+            partial_success: (&decoded.not_kept).into(),
+        }),
     };
     decoded.map_err(|error| Refusal::Malformed(error.to_string()))
 }

@@ -1,9 +1,9 @@
-//! OTLP over gRPC: the unary method `TraceService/Export`.
+//! OTLP over gRPC: the unary methods `TraceService/Export` and `MetricsService/Export`.
 
 use super::Receiver;
 use super::body::{self, ENCODINGS, Encoding};
 use super::grpc_frame::{AnswerBody, PREFIX_BYTES, answer, message_of, refused};
-use super::otlp::{Format, Intake, Limits, Refusal};
+use super::otlp::{Format, Intake, Limits, Refusal, Signal};
 use crate::config::Config;
 use crate::ingest::Sink;
 use crate::listen::{self, Connections, Protocol};
@@ -15,31 +15,35 @@ use std::convert::Infallible;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+const METRICS: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 
 /// The receiver.
 pub struct OtlpGrpc {
     listener: TcpListener,
+    metrics: Sink,
     limits: Limits,
     connections: Connections,
 }
 
 impl OtlpGrpc {
-    /// On a socket that is bound already.
-    pub fn new(listener: TcpListener, config: &Config) -> Self {
-        Self { listener, limits: Limits::new(config), connections: Connections::new(config) }
+    /// On a socket that is bound already. Metrics have an entrance and books of their own.
+    pub fn new(listener: TcpListener, config: &Config, metrics: Sink) -> Self {
+        Self { listener, metrics, limits: Limits::new(config), connections: Connections::new(config) }
     }
 }
 
 impl Receiver for OtlpGrpc {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "otlp_grpc"
     }
 
     async fn run(self, sink: Sink, stop: CancellationToken) {
-        let intake = Intake::new(sink, self.limits);
-        let service = hyper::service::service_fn(move |request| {
-            let intake = intake.clone();
+        let traces = Intake::new(Signal::Traces, sink, self.limits);
+        let metrics = Intake::new(Signal::Metrics, self.metrics, self.limits);
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+            let is_metrics = request.uri().path() == METRICS;
+            let intake = if is_metrics { metrics.clone() } else { traces.clone() };
             async move { Ok::<_, Infallible>(export(&intake, request).await) }
         });
         listen::serve(self.listener, Protocol::Http2, self.connections, service, stop).await;
@@ -67,8 +71,9 @@ async fn take(intake: &Intake, request: Request<Incoming>) -> Result<Vec<u8>, Re
         intake.count(&refusal);
         refusal
     };
-    if request.uri().path() != EXPORT {
-        let why = format!("not taken here: hopscope takes traces only path={}", request.uri().path());
+    if ![TRACES, METRICS].contains(&request.uri().path()) {
+        let path = request.uri().path();
+        let why = format!("not taken here: hopscope takes traces and metrics only path={path}");
         return Err(counted(Refusal::Unsupported(why)));
     }
     let encoding = request.headers().get("grpc-encoding").map_or(b"".as_slice(), HeaderValue::as_bytes);
@@ -80,6 +85,6 @@ async fn take(intake: &Intake, request: Request<Incoming>) -> Result<Vec<u8>, Re
     let body = body::read(request.into_body(), &mut room, bytes_max, body_read_max).await.map_err(counted)?;
     let (compressed, message) = message_of(body).map_err(counted)?;
     let encoding = if compressed { encoding } else { Encoding::Identity };
-    let rejected = intake.take(message, encoding, Format::Protobuf, room).await?;
-    Ok(encode_response_protobuf(&rejected))
+    let partial_success = intake.take(message, encoding, Format::Protobuf, room).await?;
+    Ok(encode_response_protobuf(&partial_success))
 }

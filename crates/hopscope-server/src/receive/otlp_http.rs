@@ -1,11 +1,11 @@
-//! OTLP over HTTP: `POST /v1/traces` in protobuf and JSON.
+//! OTLP over HTTP: `POST /v1/traces` and `/v1/metrics` in protobuf and JSON.
 //!
 //! <https://opentelemetry.io/docs/specs/otlp/#otlphttp>: errors carry a `google.rpc.Status` in the encoding of the
 //! request; 429 and 503 say when to come back.
 
 use super::Receiver;
 use super::body::{self, ENCODINGS, Encoding};
-use super::otlp::{Format, Intake, Limits, Refusal};
+use super::otlp::{Format, Intake, Limits, Refusal, Signal};
 use crate::config::Config;
 use crate::ingest::Sink;
 use crate::listen::{self, Connections, Protocol};
@@ -20,29 +20,35 @@ use std::convert::Infallible;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+const TRACES: &str = "/v1/traces";
+const METRICS: &str = "/v1/metrics";
+
 /// The receiver.
 pub struct OtlpHttp {
     listener: TcpListener,
+    metrics: Sink,
     limits: Limits,
     connections: Connections,
 }
 
 impl OtlpHttp {
-    /// On a socket that is bound already.
-    pub fn new(listener: TcpListener, config: &Config) -> Self {
-        Self { listener, limits: Limits::new(config), connections: Connections::new(config) }
+    /// On a socket that is bound already. Metrics have an entrance and books of their own.
+    pub fn new(listener: TcpListener, config: &Config, metrics: Sink) -> Self {
+        Self { listener, metrics, limits: Limits::new(config), connections: Connections::new(config) }
     }
 }
 
 impl Receiver for OtlpHttp {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "otlp_http"
     }
 
     async fn run(self, sink: Sink, stop: CancellationToken) {
-        let intake = Intake::new(sink, self.limits);
-        let service = hyper::service::service_fn(move |request| {
-            let intake = intake.clone();
+        let traces = Intake::new(Signal::Traces, sink, self.limits);
+        let metrics = Intake::new(Signal::Metrics, self.metrics, self.limits);
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+            let is_metrics = request.uri().path() == METRICS;
+            let intake = if is_metrics { metrics.clone() } else { traces.clone() };
             async move { Ok::<_, Infallible>(answer(&intake, request).await) }
         });
         listen::serve(self.listener, Protocol::Http1, self.connections, service, stop).await;
@@ -85,12 +91,15 @@ fn format_of<B>(request: &Request<B>) -> Option<Format> {
 /// Requests that no body can make right.
 fn misdirected<B>(request: &Request<B>) -> Option<(StatusCode, String)> {
     match (request.uri().path(), request.method()) {
-        ("/v1/traces", &Method::POST) => None,
-        ("/v1/traces", _) => Some((StatusCode::METHOD_NOT_ALLOWED, "send spans with POST".to_owned())),
-        (path @ ("/v1/metrics" | "/v1/logs" | "/v1development/profiles"), _) => {
-            Some((StatusCode::NOT_FOUND, format!("not taken here: hopscope takes traces only path={path}")))
+        (TRACES | METRICS, &Method::POST) => None,
+        (TRACES | METRICS, _) => {
+            Some((StatusCode::METHOD_NOT_ALLOWED, "send spans and metrics with POST".to_owned()))
         }
-        _ => Some((StatusCode::NOT_FOUND, "OTLP traces are taken at /v1/traces".to_owned())),
+        (path @ ("/v1/logs" | "/v1development/profiles"), _) => {
+            let why = format!("not taken here: hopscope takes traces and metrics only path={path}");
+            Some((StatusCode::NOT_FOUND, why))
+        }
+        _ => Some((StatusCode::NOT_FOUND, format!("OTLP is taken at {TRACES} and {METRICS}"))),
     }
 }
 
@@ -113,10 +122,10 @@ async fn take(
     let mut room = intake.sink.room()?;
     let Limits { body_bytes_max, body_read_max, .. } = intake.limits;
     let body = body::read(request.into_body(), &mut room, body_bytes_max, body_read_max).await;
-    let rejected = intake.take(body.map_err(counted)?, encoding, format, room).await?;
+    let partial_success = intake.take(body.map_err(counted)?, encoding, format, room).await?;
     Ok(match format {
-        Format::Protobuf => encode_response_protobuf(&rejected),
-        Format::Json => encode_response_json(&rejected).into_bytes(),
+        Format::Protobuf => encode_response_protobuf(&partial_success),
+        Format::Json => encode_response_json(&partial_success).into_bytes(),
     })
 }
 

@@ -1,6 +1,8 @@
 //! What the integration tests share: spans to send, a server to send them to, and its books.
 #![allow(dead_code, clippy::expect_used)] // each test binary uses a part of it
 
+pub mod brokers;
+pub mod moody;
 pub mod raw_grpc;
 
 use hopscope_client::Client;
@@ -148,13 +150,18 @@ pub fn request(service: &str, spans: Vec<Span>) -> ExportTraceServiceRequest {
 }
 
 /// Asks until it is so; fails after ten seconds.
-pub async fn until<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) {
+pub async fn until<F: Future<Output = bool>>(what: &str, ask: impl FnMut() -> F) {
+    within(10, what, ask).await;
+}
+
+/// Asks until it is so; fails after that many seconds.
+pub async fn within<F: Future<Output = bool>>(seconds: u64, what: &str, mut ask: impl FnMut() -> F) {
     let asked = async {
         while !ask().await {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), asked)
+    tokio::time::timeout(Duration::from_secs(seconds), asked)
         .await
         .unwrap_or_else(|_| panic!("never happened: {what}"));
 }

@@ -33,6 +33,9 @@ pub(crate) struct SegmentEntry {
     pub rows: u32,
     /// Samples of progress.
     pub progress: u32,
+    /// Earliest and latest time of its tallies, where it has any.
+    #[serde(default)]
+    pub tally_ns: Option<(i64, i64)>,
     /// Earliest and latest time of receipt.
     pub received_ns: (i64, i64),
     /// Earliest and latest start; of no meaning without events.
@@ -110,6 +113,13 @@ pub(crate) fn write(dir: &dyn Dir, folder: &str, manifest: &Manifest) -> io::Res
 mod tests {
     use super::super::sim_dir::SimDir;
     use super::*;
+
+    #[test]
+    fn an_entry_from_before_there_were_tallies_is_read() {
+        let text = r#"{"log":7,"rows":1,"progress":0,"received_ns":[1,2],"start_ns":[3,4],"bytes":5,"sums_crc32c":6}"#;
+        let entry: SegmentEntry = serde_json::from_str(text).expect("an entry");
+        assert_eq!((entry.log, entry.sums_crc32c, entry.tally_ns), (7, 6, None));
+    }
 
     #[test]
     fn comes_back_and_any_flip_shows() {

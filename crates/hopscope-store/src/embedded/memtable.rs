@@ -3,11 +3,11 @@
 use super::fingerprint::{Kind, each_key};
 use crate::Appended;
 use hashbrown::HashTable;
-use hopscope_model::{Batch, EventId, EventRef, MessageEvent};
+use hopscope_model::{Batch, EventId, EventRef, MessageEvent, SeriesId};
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// Events and progress of one log, with an index by key.
+/// Events, progress and tallies of one log, with an index by key.
 ///
 /// Identities are unique within it and, at the time of appending, against the tables that were in memory.
 /// Whether an event is in an older segment is looked up later, for many at once: see
@@ -24,6 +24,8 @@ pub(crate) struct Memtable {
     /// Row, and the entry before it in the chain, plus one.
     entries: Vec<(u32, u32)>,
     progress: usize,
+    /// Identities of the tallies.
+    tallies: HashSet<(SeriesId, i64, i64, u64)>,
     /// Rows before this one are known not to be in a segment, except for `sealed_already`.
     settled: usize,
     sealed_already: HashSet<u32>,
@@ -42,14 +44,14 @@ impl Memtable {
         self.ids.len() - self.sealed_already.len()
     }
 
-    /// True without events and without progress.
+    /// True without events, progress and tallies.
     pub fn is_empty(&self) -> bool {
         self.batches.is_empty()
     }
 
-    /// What it weighs for the decision to seal: events and samples of progress.
+    /// What it weighs for the decision to seal: events, samples of progress, tallies.
     pub fn weight(&self) -> usize {
-        self.ids.len() + self.progress
+        self.ids.len() + self.progress + self.tallies.len()
     }
 
     /// Earliest and latest time of receipt.
@@ -106,7 +108,7 @@ impl Memtable {
         })
     }
 
-    /// Adds a durable batch without the events that this table or one of the others has.
+    /// Adds a durable batch without the events and tallies that this table or one of the others has.
     pub fn insert(&mut self, mut batch: Batch, others: &[&Memtable]) -> Appended {
         let mut appended = Appended::default();
         let ids: Vec<EventId> = batch.events().map(|event| event.id()).collect();
@@ -138,6 +140,16 @@ impl Memtable {
             self.by_id.insert_unique(id.0 as u64, row, |row| own[*row as usize].0 as u64);
         }
         batch.retain(&keep);
+        let is_new = |identity: &(SeriesId, i64, i64, u64)| {
+            !others.iter().any(|other| other.tallies.contains(identity))
+        };
+        let new: Vec<bool> = batch
+            .tallies()
+            .iter()
+            .map(|row| is_new(&row.identity()) && self.tallies.insert(row.identity()))
+            .collect();
+        batch.retain_tallies(&new);
+        appended.tallies = batch.tallies().len() as u64;
         appended.stored = batch.len() as u64;
         if !batch.is_empty() {
             self.push(batch, base);

@@ -195,6 +195,7 @@ impl Store for Embedded {
     }
 
     async fn aggregate(&self, tenant: &Tenant, aggregation: &Aggregation) -> Result<Aggregated, Error> {
+        aggregation.check()?;
         let aggregation = aggregation.clone();
         let empty = Aggregated { rows: Vec::new(), coverage: Coverage::default() };
         self.read(tenant, empty, move |folder, cancel| folder.aggregate(&aggregation, cancel)).await

@@ -94,7 +94,7 @@ impl<'a> Read<'a> {
         Ok(read)
     }
 
-    fn not_searched(&mut self, why: String) {
+    pub fn not_searched(&mut self, why: String) {
         self.coverage.complete = false;
         if !self.coverage.why_not.contains(&why) {
             self.coverage.why_not.push(why);
@@ -383,7 +383,7 @@ impl Read<'_> {
                     Source::Segment(segment) if segment.entry.progress > 0 => {
                         let segment = Arc::clone(segment);
                         let select = |batch: &Batch| select_progress(batch.progress_owned(), at);
-                        let selected = segment.with_progress(select).map_err(Failed::Damaged);
+                        let selected = segment.with_rest(select).map_err(Failed::Damaged);
                         candidates.extend(self.or_damage(&segment, selected)?.into_iter().flatten());
                     }
                     Source::Segment(_) => {}

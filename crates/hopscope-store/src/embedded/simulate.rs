@@ -5,7 +5,7 @@ use super::dir::Dir;
 use super::folder::{Folder, Item};
 use super::options::Options;
 use super::read::Cancel;
-use crate::{Appended, CheckReport, Depth, Error, Found, Page};
+use crate::{Aggregated, Aggregation, Appended, CheckReport, Depth, Error, Found, Page};
 use hopscope_model::{Batch, Evidence, Key, Limits, Query, Tenant};
 use std::sync::Arc;
 
@@ -47,6 +47,11 @@ impl Driven {
     /// See [`Store::events`](crate::Store::events).
     pub fn events(&self, keys: &[Key], limits: &Limits) -> Result<Evidence, Error> {
         self.0.events(keys, limits, None, &Cancel::default())
+    }
+
+    /// See [`Store::aggregate`](crate::Store::aggregate).
+    pub fn aggregate(&self, aggregation: &Aggregation) -> Result<Aggregated, Error> {
+        self.0.aggregate(aggregation, &Cancel::default())
     }
 
     /// See [`Store::check`](crate::Store::check).

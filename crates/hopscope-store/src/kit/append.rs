@@ -97,7 +97,7 @@ pub async fn the_same_event_twice_in_one_batch_is_stored_once(subject: Subject) 
     let mut events = message(1, "payment");
     events.extend(message(1, "payment"));
     let appended = subject.put(NOW_NS, &events).await;
-    assert_eq!(appended, Appended { stored: 3, duplicates: 3, conflicts: 0 });
+    assert_eq!(appended, Appended { stored: 3, duplicates: 3, ..Appended::default() });
     assert_eq!(subject.under(Key::Trace(events[0].trace)).await.len(), 3);
 }
 
@@ -106,7 +106,7 @@ pub async fn the_first_content_wins_and_conflicts_are_counted(subject: Subject) 
     let first = event(1, 1, Stage::Work);
     let other = MessageEvent { service: "other".into(), start_ns: first.start_ns - 5, ..first.clone() };
     let appended = subject.put(NOW_NS, &[first.clone(), other.clone()]).await;
-    assert_eq!(appended, Appended { stored: 1, duplicates: 1, conflicts: 1 });
+    assert_eq!(appended, Appended { stored: 1, duplicates: 1, conflicts: 1, tallies: 0 });
     subject.put(NOW_NS + 1, &[other]).await;
     let found = subject.under(Key::Span(first.span)).await;
     assert_eq!(found, [MessageEvent { received_ns: NOW_NS, ..first }]);

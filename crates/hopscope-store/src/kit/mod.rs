@@ -24,6 +24,7 @@ mod finding;
 mod progressing;
 pub mod random;
 mod searching;
+mod tallying;
 
 pub use append::*;
 pub use build::{at, batch, copies, event, message, progress_at};
@@ -31,6 +32,7 @@ pub use counting::*;
 pub use finding::*;
 pub use progressing::*;
 pub use searching::*;
+pub use tallying::*;
 
 use crate::{Aggregated, Aggregation, Appended, Error, Found, Page, Store};
 use hopscope_model::{Batch, Evidence, Key, Limits, MessageEvent, Query, Tenant};
@@ -201,7 +203,21 @@ macro_rules! store_kit {
             progress_without_events_is_kept,
             retention_keeps_what_is_newer,
             retention_drops_only_whole_units,
-            a_sound_store_has_no_findings
+            a_sound_store_has_no_findings,
+            tallies_count_differences,
+            tallies_sent_twice_count_once,
+            tallies_out_of_order_count_the_same,
+            tallies_of_a_restart_and_of_two_instances_add_up,
+            tallies_without_a_start_count_from_their_first_sample,
+            tallies_of_a_run_that_began_before_the_range,
+            tallies_between_two_samples_are_spread_evenly,
+            tallies_often_within_a_minute_count_as_the_minute,
+            tallies_by_every_dimension,
+            tallies_keep_how_values_spread,
+            tallies_that_are_levels_are_not_summed_over_time,
+            tallies_beside_events_and_other_tenants,
+            counts_of_events_by_time,
+            retention_of_tallies_keeps_what_is_newer
         );
     };
     (@cases $subject:expr; $($case:ident),*) => {$(

@@ -5,8 +5,8 @@ use super::build::context;
 use super::{NOW_NS, SECOND_NS};
 use hopscope_model::query::{Comparison, Field, Free, Literal, Term, Time};
 use hopscope_model::{
-    Batch, BatchBuilder, Key, MessageEvent, Outcome, Position, Progress, ProgressKind, Query, Source, Stage,
-    Tenant,
+    Batch, BatchBuilder, Key, MessageEvent, Outcome, Position, Progress, ProgressKind, Query, Source, Spread,
+    Stage, Tally, Temporality, Tenant,
 };
 
 /// SplitMix64: small, seeded, good enough for choosing.
@@ -100,7 +100,38 @@ pub fn batch(random: &mut Random, number: i64, events_max: u64, sent: &mut Vec<M
     for _ in 0..random.below(4) {
         builder.push_progress_owned(&progress(random));
     }
+    for _ in 0..random.below(6) {
+        builder.push_tally_owned(&tally(random));
+    }
     builder.finish()
+}
+
+/// One sample of a few series, some of which restart, fall, or say not since when they count.
+pub fn tally(random: &mut Random) -> Tally {
+    let series = random.below(6);
+    let run = random.below(2) as i64;
+    let count = random.below(20);
+    let temporality = match series {
+        4 => Temporality::Delta,
+        5 => Temporality::Level,
+        _ => Temporality::Cumulative,
+    };
+    Tally {
+        system: ["kafka", "nats"][series as usize % 2].into(),
+        destination: format!("dest-{}", series % 3),
+        group: format!("group-{}", series % 4),
+        service: format!("service-{}", series % 2),
+        temporality,
+        start_ns: if series == 3 { 0 } else { NOW_NS - (300 - run * 140) * SECOND_NS },
+        at_ns: NOW_NS - random.below(290) as i64 * SECOND_NS,
+        count,
+        spread: (series < 2).then(|| Spread {
+            sum: Some(count * 3),
+            buckets: if count > 0 { vec![(5, count)] } else { Vec::new() },
+            ..Spread::default()
+        }),
+        ..super::sent(series, 0, 0)
+    }
 }
 
 /// One sample of progress.

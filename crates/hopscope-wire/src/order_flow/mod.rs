@@ -7,7 +7,10 @@
 //! brokers. Pure: the same arguments give the same spans.
 
 mod attributes;
+mod counts;
 mod spans;
+
+pub use counts::order_flow_metrics;
 
 use crate::Kind;
 use crate::otlp::{AnyValue, ResourceData};

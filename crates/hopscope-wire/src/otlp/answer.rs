@@ -1,7 +1,7 @@
 //! What a server answers: `ExportTraceServiceResponse` with its partial success, and `google.rpc.Status` for
 //! errors, with `RetryInfo` where the sender should come again.
 
-use super::Rejected;
+use super::{NotKept, Rejected};
 use crate::json_text::put_text;
 use crate::protobuf::{put_bytes, put_message, put_uint};
 use std::time::Duration;
@@ -22,30 +22,51 @@ pub enum Code {
     Unavailable = 14,
 }
 
-/// `ExportTraceServiceResponse`. All accepted: no bytes at all, for the partial success must then be unset.
-pub fn encode_response_protobuf(rejected: &Rejected) -> Vec<u8> {
-    if rejected.total() == 0 {
+/// How much of a request was rejected, and why. The answers of traces and metrics differ by a name only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PartialSuccess {
+    /// Spans or data points.
+    pub rejected: u64,
+    /// Why; for people.
+    pub message: String,
+    name: &'static str,
+}
+
+impl From<&Rejected> for PartialSuccess {
+    fn from(rejected: &Rejected) -> Self {
+        Self { rejected: rejected.total(), message: rejected.to_string(), name: "rejectedSpans" }
+    }
+}
+
+impl From<&NotKept> for PartialSuccess {
+    fn from(not_kept: &NotKept) -> Self {
+        Self { rejected: not_kept.rejected(), message: not_kept.to_string(), name: "rejectedDataPoints" }
+    }
+}
+
+/// `ExportTraceServiceResponse`, `ExportMetricsServiceResponse`. All accepted: no bytes at all, for the partial
+/// success must then be unset.
+pub fn encode_response_protobuf(partial_success: &PartialSuccess) -> Vec<u8> {
+    if partial_success.rejected == 0 {
         return Vec::new();
     }
     let mut partial = Vec::new();
-    put_uint(&mut partial, 1, rejected.total());
-    put_bytes(&mut partial, 2, rejected.to_string().as_bytes());
+    put_uint(&mut partial, 1, partial_success.rejected);
+    put_bytes(&mut partial, 2, partial_success.message.as_bytes());
     let mut out = Vec::new();
     put_message(&mut out, 1, &partial);
     out
 }
 
 /// The same as JSON.
-pub fn encode_response_json(rejected: &Rejected) -> String {
-    if rejected.total() == 0 {
+pub fn encode_response_json(partial_success: &PartialSuccess) -> String {
+    let PartialSuccess { rejected, message: why, name } = partial_success;
+    if *rejected == 0 {
         return "{}".to_owned();
     }
     let mut message = String::new();
-    put_text(&mut message, rejected.to_string().as_bytes());
-    format!(
-        r#"{{"partialSuccess":{{"rejectedSpans":"{rejected}","errorMessage":{message}}}}}"#,
-        rejected = rejected.total()
-    )
+    put_text(&mut message, why.as_bytes());
+    format!(r#"{{"partialSuccess":{{"{name}":"{rejected}","errorMessage":{message}}}}}"#)
 }
 
 const RETRY_INFO: &str = "type.googleapis.com/google.rpc.RetryInfo";
@@ -91,16 +112,26 @@ mod tests {
 
     #[test]
     fn responses() {
-        assert!(encode_response_protobuf(&Rejected::default()).is_empty());
-        assert_eq!(encode_response_json(&Rejected::default()), "{}");
+        let none = PartialSuccess::from(&Rejected::default());
+        assert!(encode_response_protobuf(&none).is_empty());
+        assert_eq!(encode_response_json(&none), "{}");
         let rejected = Rejected { trace_id: 2, span_id: 0, over_limit: 1 };
         expect![[r#"{"partialSuccess":{"rejectedSpans":"3","errorMessage":"spans rejected: 2 without a valid trace id, 1 past the limit of one request"}}"#]]
-            .assert_eq(&encode_response_json(&rejected));
-        let bytes = encode_response_protobuf(&rejected);
+            .assert_eq(&encode_response_json(&(&rejected).into()));
+        let bytes = encode_response_protobuf(&(&rejected).into());
         let response: opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse =
             prost::Message::decode(&bytes[..]).expect("our own encoding");
         let partial = response.partial_success.expect("set");
         assert_eq!((partial.rejected_spans, partial.error_message), (3, rejected.to_string()));
+    }
+
+    #[test]
+    fn responses_to_metrics() {
+        let ignored = NotKept { other_metric: 7, no_value: 1, ..NotKept::default() };
+        assert_eq!(encode_response_json(&(&ignored).into()), "{}", "accepted and forgotten is no rejection");
+        let rejected = NotKept { invalid: 2, ..ignored };
+        expect![[r#"{"partialSuccess":{"rejectedDataPoints":"2","errorMessage":"points rejected: 2 without a time or with a value that is no count"}}"#]]
+            .assert_eq(&encode_response_json(&(&rejected).into()));
     }
 
     #[test]

@@ -142,7 +142,7 @@ fn encode_span(span: &SpanData) -> Vec<u8> {
     out
 }
 
-fn put_attributes(out: &mut Vec<u8>, number: u32, attributes: &[(String, AnyValue)]) {
+pub(super) fn put_attributes(out: &mut Vec<u8>, number: u32, attributes: &[(String, AnyValue)]) {
     for (key, value) in attributes {
         let mut bytes = Vec::new();
         put_bytes(&mut bytes, 1, key.as_bytes());

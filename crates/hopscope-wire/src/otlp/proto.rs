@@ -68,6 +68,8 @@ macro_rules! walk {
     }};
 }
 
+pub(super) use walk;
+
 impl<'a> Decoder<'a, '_> {
     fn request(&mut self, request: &'a [u8]) -> Result<(), Malformed> {
         walk!(request, {
@@ -261,7 +263,7 @@ impl<'a> Decoder<'a, '_> {
     }
 }
 
-fn read_scope<'a>(message: &'a [u8], scope: &mut Scope<'a>) -> Result<(), Malformed> {
+pub(super) fn read_scope<'a>(message: &'a [u8], scope: &mut Scope<'a>) -> Result<(), Malformed> {
     walk!(message, {
         (1, Field::Bytes(name)) => scope.name = name,
         (2, Field::Bytes(version)) => scope.version = version,
@@ -271,7 +273,7 @@ fn read_scope<'a>(message: &'a [u8], scope: &mut Scope<'a>) -> Result<(), Malfor
 
 /// Key and encoded value of a `KeyValue`.
 #[inline(always)]
-fn key_value(message: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
+pub(super) fn key_value(message: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     let (mut key, mut value) = (&message[..0], &message[..0]);
     walk!(message, {
         (1, Field::Bytes(bytes)) => key = bytes,
@@ -282,7 +284,7 @@ fn key_value(message: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
 
 /// An `AnyValue`; of several members the last one counts.
 #[inline(always)]
-fn any_value(message: &[u8], nesting_max: usize) -> Result<Raw<'_>, Malformed> {
+pub(super) fn any_value(message: &[u8], nesting_max: usize) -> Result<Raw<'_>, Malformed> {
     let mut value = Raw::Null;
     walk!(message, {
         (1, Field::Bytes(text)) => value = Raw::Text(text),

@@ -2,10 +2,12 @@
 
 mod ink;
 mod message;
+mod rates;
 mod table;
 mod time;
 
 pub use ink::Ink;
 pub use message::message;
+pub use rates::rates;
 pub use table::{found, settings};
 pub use time::{clock, short_duration};

@@ -62,7 +62,7 @@ pub fn settings(rows: &[[String; 3]]) -> String {
     format!("{}\n", table.trim_fmt())
 }
 
-fn plain_table(header: &[&str]) -> Table {
+pub(super) fn plain_table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)

@@ -1,5 +1,5 @@
 //! A segment: the events of one log, sealed. Four files: `seg-N.parquet` (the events), `seg-N.keys` (the key
-//! index), `seg-N.extra` (counts, and the progress), `seg-N.sums` (checksums of the others).
+//! index), `seg-N.extra` (counts, progress and tallies), `seg-N.sums` (checksums of the others).
 
 mod attributes;
 pub(crate) mod checked;
@@ -43,8 +43,8 @@ pub(crate) struct SummaryRow {
 pub(crate) struct Extra {
     /// `None` where there are too many combinations.
     pub summary: Option<Vec<SummaryRow>>,
-    /// A frame of all progress.
-    pub progress: Vec<u8>,
+    /// A frame of all progress and tallies.
+    pub rest: Vec<u8>,
 }
 
 impl Extra {
@@ -52,7 +52,7 @@ impl Extra {
         let json = serde_json::to_vec(&self.summary).unwrap_or_default();
         let mut out = (json.len() as u32).to_le_bytes().to_vec();
         out.extend_from_slice(&json);
-        out.extend_from_slice(&self.progress);
+        out.extend_from_slice(&self.rest);
         out
     }
 
@@ -61,7 +61,7 @@ impl Extra {
         let len = reader.u32()? as usize;
         let json = reader.take(len)?;
         let summary = serde_json::from_slice(json).map_err(|_| Malformed("has an odd summary"))?;
-        let progress = bytes[4 + len..].to_vec();
-        Ok(Self { summary, progress })
+        let rest = bytes[4 + len..].to_vec();
+        Ok(Self { summary, rest })
     }
 }

@@ -90,7 +90,7 @@ struct Lru {
 struct Metadata {
     parquet: ArrowReaderMetadata,
     summary: Option<Vec<SummaryRow>>,
-    progress: Batch,
+    rest: Batch,
     bytes: usize,
 }
 
@@ -205,9 +205,9 @@ impl Segment {
         Ok(with(metadata.summary.as_deref()))
     }
 
-    /// All samples of progress.
-    pub fn with_progress<T>(&self, with: impl FnOnce(&Batch) -> T) -> Result<T, Damaged> {
-        Ok(with(&self.metadata()?.progress))
+    /// All samples of progress, and all tallies.
+    pub fn with_rest<T>(&self, with: impl FnOnce(&Batch) -> T) -> Result<T, Damaged> {
+        Ok(with(&self.metadata()?.rest))
     }
 
     /// Rows that may be under these fingerprints, in order, merged.
@@ -292,10 +292,10 @@ impl Segment {
             let len = self.extra.byte_len() as usize;
             let extra =
                 Extra::decode(&self.extra.read(0, len)?).map_err(|malformed| self.damaged(&malformed.0))?;
-            let progress = frame::decode(&self.tenant, &extra.progress);
-            let progress = progress.map_err(|malformed| self.damaged(&malformed.0))?;
-            let bytes = parquet.metadata().memory_size() + len + progress.byte_len();
-            Ok(Metadata { parquet, summary: extra.summary, progress, bytes })
+            let rest = frame::decode(&self.tenant, &extra.rest);
+            let rest = rest.map_err(|malformed| self.damaged(&malformed.0))?;
+            let bytes = parquet.metadata().memory_size() + len + rest.byte_len();
+            Ok(Metadata { parquet, summary: extra.summary, rest, bytes })
         })
     }
 

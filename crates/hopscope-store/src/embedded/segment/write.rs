@@ -7,6 +7,7 @@ use crate::embedded::fingerprint::each_key;
 use crate::embedded::frame;
 use crate::embedded::manifest::SegmentEntry;
 use crate::embedded::memtable::Memtable;
+use crate::tallying::thinned;
 use hopscope_model::{BatchBuilder, ProgressRow, SpanContext, Tenant, Text};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -34,19 +35,21 @@ pub(crate) fn write(
 ) -> io::Result<Option<SegmentEntry>> {
     let mut names = Names::new(table);
     let places = sorted(&mut names, table);
-    let progress = progress_of(tenant, table);
-    if places.is_empty() && progress.progress().is_empty() {
+    let rest = rest_of(tenant, table);
+    if places.is_empty() && rest.is_empty() {
         return Ok(None);
     }
     let parquet = parquet_of(&mut names, &places)?;
     let (keys, parts) = keys_of(&names, &places);
     let summary = summary_of(&mut names, &places);
-    let extra = Extra { summary, progress: frame::encode(&progress) }.encode();
+    let extra = Extra { summary, rest: frame::encode(&rest) }.encode();
+    let tally_times = || rest.tallies().iter().map(|row| row.at_ns);
     let starts = || places.iter().map(|at| names.event(*at).start_ns());
     let mut entry = SegmentEntry {
         log,
         rows: places.len() as u32,
-        progress: progress.progress().len() as u32,
+        progress: rest.progress().len() as u32,
+        tally_ns: tally_times().min().zip(tally_times().max()),
         received_ns: table.received_ns().unwrap_or_default(),
         start_ns: starts().min().zip(starts().max()).unwrap_or_default(),
         bytes: 0,
@@ -234,8 +237,8 @@ fn summary_of(names: &mut Names<'_>, places: &[Place]) -> Option<Vec<SummaryRow>
     Some(rows)
 }
 
-/// All progress of a table as one batch without events.
-fn progress_of(tenant: &Tenant, table: &Memtable) -> hopscope_model::Batch {
+/// All progress of a table, and of its tallies what later reads need, as one batch without events.
+fn rest_of(tenant: &Tenant, table: &Memtable) -> hopscope_model::Batch {
     let (received_ns, _) = table.received_ns().unwrap_or_default();
     let mut builder = BatchBuilder::new(tenant.clone(), hopscope_model::Source::Otlp, received_ns);
     for batch in table.batches() {
@@ -252,6 +255,14 @@ fn progress_of(tenant: &Tenant, table: &Memtable) -> hopscope_model::Batch {
         });
         let rows: Vec<ProgressRow> = rows.collect();
         rows.into_iter().for_each(|row| builder.push_progress(row));
+    }
+    let keep = thinned(table.batches().iter().map(|batch| &**batch));
+    for (batch, keep) in table.batches().iter().zip(keep) {
+        let kept = keep.iter().enumerate().filter(|(_, keep)| **keep).map(|(index, _)| index);
+        for index in kept {
+            let row = batch.tallies()[index].renamed(|text| builder.intern(batch.texts().get(text)));
+            builder.push_tally(row, batch.tally_buckets(index));
+        }
     }
     builder.finish()
 }

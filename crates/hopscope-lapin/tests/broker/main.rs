@@ -1,0 +1,12 @@
+//! Against a real RabbitMQ: `cargo xtask test` starts one. One program, because linking takes its time.
+
+mod consume;
+mod dead_letter;
+mod interop;
+mod kit;
+mod readme;
+mod request;
+mod retry;
+mod send;
+mod settle;
+mod shutdown;

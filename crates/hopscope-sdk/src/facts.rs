@@ -1,0 +1,519 @@
+//! [`Facts`]: an owned [`Place`] and [`Details`], in one allocation.
+//!
+//! A step knows what it is about in borrowed form, and only at its end whether anybody will ever read it. So the texts
+//! are copied into one buffer, and attributes are made of them when a step is written, not before.
+
+use crate::place::RABBITMQ_DEFAULT_EXCHANGE;
+use crate::value::{Attribute, Sink, Value};
+use crate::{CopiedFrom, CopyKind, Details, Origin, Place, Server};
+use opentelemetry::trace::SpanContext;
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// An owned place and its details.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    system: System,
+    partition: Option<i32>,
+    position: Option<i64>,
+    port: Option<u16>,
+    attempt: Option<u32>,
+    body_bytes: Option<u64>,
+    broker_time_ns: Option<i64>,
+    origin_time_ns: Option<i64>,
+    fields: [Slice; FIELDS],
+    keys: SmallVec<[Slice; 1]>,
+    attributes: SmallVec<[(&'static str, Packed); 3]>,
+    copied_from: Option<Box<Original>>,
+    texts: Texts,
+    value_bytes_max: u32,
+    /// What the headers said; nothing on the sending side.
+    pub origin: Origin,
+}
+
+/// Which [`Place`] it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum System {
+    Kafka,
+    Nats,
+    JetStream,
+    RabbitMq,
+    RocketMq,
+}
+
+/// The texts that most messages have, by number: first, second and third name the place.
+#[derive(Clone, Copy, Debug)]
+enum Field {
+    First,
+    Second,
+    Third,
+    Cluster,
+    Server,
+    Client,
+    Group,
+    MessageId,
+    CorrelationId,
+    Key,
+    Template,
+}
+
+impl Field {
+    /// What several messages may have in common.
+    const OF_SEVERAL: [Self; 8] = [
+        Self::First,
+        Self::Second,
+        Self::Third,
+        Self::Cluster,
+        Self::Server,
+        Self::Client,
+        Self::Group,
+        Self::Template,
+    ];
+}
+
+const FIELDS: usize = Field::Template as usize + 1;
+
+/// A part of the buffer.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slice {
+    start: u32,
+    bytes: u32,
+}
+
+/// All texts, one after another. The size that fits without a further allocation holds most messages.
+#[derive(Clone, Debug, Default)]
+struct Texts(SmallVec<[u8; 160]>);
+
+#[derive(Clone, Debug)]
+enum Packed {
+    Text(Slice),
+    Int(i64),
+    Bool(bool),
+    Double(f64),
+    Texts(SmallVec<[Slice; 2]>),
+}
+
+#[derive(Clone, Debug)]
+struct Original {
+    kind: CopyKind,
+    destination: Slice,
+    broker: Slice,
+    partition: Option<i32>,
+    position: Option<i64>,
+    message_id: Slice,
+    group: Slice,
+    attempts: Option<u32>,
+    reason: Slice,
+    error_type: Slice,
+    context: Option<SpanContext>,
+}
+
+impl Facts {
+    /// Copies; each text is cut at `value_bytes_max`.
+    pub fn new(place: &Place<'_>, details: &Details<'_>, value_bytes_max: u32) -> Self {
+        let mut facts = Self {
+            system: System::of(place),
+            partition: None,
+            position: None,
+            port: None,
+            attempt: None,
+            body_bytes: None,
+            broker_time_ns: None,
+            origin_time_ns: None,
+            fields: [Slice::default(); FIELDS],
+            keys: SmallVec::new(),
+            attributes: SmallVec::new(),
+            copied_from: None,
+            texts: Texts::default(),
+            value_bytes_max,
+            origin: Origin::default(),
+        };
+        facts.learn(place, details);
+        facts
+    }
+
+    /// What these have in common, without what names one message.
+    pub fn common(all: &[Arc<Self>]) -> Self {
+        let Some((first, others)) = all.split_first() else {
+            return Self::new(&Place::Nats { subject: "" }, &Details::default(), 0);
+        };
+        let mut common = Self::clone(first);
+        common.position = None;
+        common.body_bytes = None;
+        common.broker_time_ns = None;
+        common.origin_time_ns = None;
+        common.keys.clear();
+        common.attributes.clear();
+        common.copied_from = None;
+        common.origin = Origin::default();
+        for field in [Field::MessageId, Field::CorrelationId, Field::Key] {
+            common.fields[field as usize] = Slice::default();
+        }
+        let differs = |differ: &dyn Fn(&Self) -> bool| others.iter().any(|other| differ(other));
+        if differs(&|other| other.partition != first.partition) {
+            common.partition = None;
+        }
+        if differs(&|other| other.attempt != first.attempt) {
+            common.attempt = None;
+        }
+        for field in Field::OF_SEVERAL {
+            if differs(&|other| other.get(field) != first.get(field)) {
+                common.fields[field as usize] = Slice::default();
+            }
+        }
+        common
+    }
+
+    /// This message as the original of a copy.
+    pub fn as_original(&self, kind: CopyKind) -> CopiedFrom<'_> {
+        let [first, second, third] =
+            [self.get(Field::First), self.get(Field::Second), self.get(Field::Third)];
+        let (destination, broker, group) = match self.system {
+            // A stream is what a JetStream message lies in, a queue what a RabbitMQ message was taken from.
+            System::JetStream => (second, "", self.group()),
+            System::RabbitMq if first.is_empty() => (RABBITMQ_DEFAULT_EXCHANGE, "", third),
+            System::RabbitMq => (first, "", third),
+            System::Kafka | System::Nats => (first, "", self.group()),
+            System::RocketMq => (first, third, self.group()),
+        };
+        CopiedFrom {
+            kind,
+            destination,
+            broker,
+            partition: self.partition,
+            position: self.position,
+            message_id: self.message_id(),
+            group,
+            attempts: self.attempt,
+            context: self.origin.context.as_ref(),
+            ..CopiedFrom::default()
+        }
+    }
+
+    /// Takes over what is known there; what is not known there stays.
+    pub fn learn(&mut self, place: &Place<'_>, details: &Details<'_>) {
+        self.system = System::of(place);
+        let [first, second, third] = names(place);
+        let (partition, position) = coordinates(place);
+        self.partition = partition.or(self.partition);
+        self.position = position.or(self.position);
+        for (field, text) in [
+            (Field::First, first),
+            (Field::Second, second),
+            (Field::Third, third),
+            (Field::Cluster, details.cluster),
+            (Field::Client, details.client),
+            (Field::Group, details.group),
+            (Field::MessageId, details.message_id),
+            (Field::CorrelationId, details.correlation_id),
+            (Field::Key, details.key),
+            (Field::Template, details.template),
+        ] {
+            self.set(field, text);
+        }
+        if let Some(server) = details.server {
+            self.set(Field::Server, server.address);
+            self.port = Some(server.port);
+        }
+        self.attempt = details.attempt.or(self.attempt);
+        self.body_bytes = details.body_bytes.or(self.body_bytes);
+        self.broker_time_ns = details.broker_time_ns.or(self.broker_time_ns);
+        self.origin_time_ns = details.origin_time_ns.or(self.origin_time_ns);
+        self.learn_lists(details);
+    }
+
+    fn learn_lists(&mut self, details: &Details<'_>) {
+        if !details.keys.is_empty() {
+            self.keys = details.keys.iter().map(|key| self.texts.push(key, self.value_bytes_max)).collect();
+        }
+        for &(key, value) in details.attributes {
+            let packed = self.pack(value);
+            match self.attributes.iter_mut().find(|(known, _)| *known == key) {
+                Some(known) => known.1 = packed,
+                None => self.attributes.push((key, packed)),
+            }
+        }
+        if let Some(original) = &details.copied_from {
+            let max = self.value_bytes_max;
+            let mut push = |text| self.texts.push(text, max);
+            self.copied_from = Some(Box::new(Original {
+                kind: original.kind,
+                destination: push(original.destination),
+                broker: push(original.broker),
+                partition: original.partition,
+                position: original.position,
+                message_id: push(original.message_id),
+                group: push(original.group),
+                attempts: original.attempts,
+                reason: push(original.reason),
+                error_type: push(original.error_type),
+                context: original.context.cloned(),
+            }));
+        }
+    }
+
+    /// Where the message is.
+    pub fn place(&self) -> Place<'_> {
+        let [first, second, third] =
+            [self.get(Field::First), self.get(Field::Second), self.get(Field::Third)];
+        let (partition, position) = (self.partition, self.position);
+        match self.system {
+            System::Kafka => Place::Kafka { topic: first, partition, offset: position },
+            System::Nats => Place::Nats { subject: first },
+            System::JetStream => {
+                let sequence = position.and_then(|sequence| u64::try_from(sequence).ok());
+                Place::JetStream { subject: first, stream: second, sequence }
+            }
+            System::RabbitMq => Place::RabbitMq {
+                exchange: first,
+                routing_key: second,
+                queue: third,
+                stream_offset: position,
+            },
+            System::RocketMq => Place::RocketMq {
+                topic: first,
+                logical_topic: second,
+                broker: third,
+                queue: partition,
+                offset: position,
+            },
+        }
+    }
+
+    /// Place and details, as they were given.
+    pub fn with<R>(&self, use_them: impl FnOnce(&Place<'_>, &Details<'_>) -> R) -> R {
+        let keys: SmallVec<[&str; 4]> = self.keys.iter().map(|key| self.texts.get(*key)).collect();
+        let lists: SmallVec<[SmallVec<[&str; 2]>; 2]> = self
+            .attributes
+            .iter()
+            .filter_map(|(_, packed)| match packed {
+                Packed::Texts(texts) => Some(texts.iter().map(|text| self.texts.get(*text)).collect()),
+                _ => None,
+            })
+            .collect();
+        let mut lists = lists.iter();
+        let attributes: SmallVec<[Attribute<'_>; 4]> = self
+            .attributes
+            .iter()
+            .map(|(key, packed)| {
+                let value = match packed {
+                    Packed::Text(text) => Value::Text(self.texts.get(*text)),
+                    Packed::Int(number) => Value::Int(*number),
+                    Packed::Bool(truth) => Value::Bool(*truth),
+                    Packed::Double(number) => Value::Double(*number),
+                    Packed::Texts(_) => Value::Texts(lists.next().map_or(&[], |list| list)),
+                };
+                (*key, value)
+            })
+            .collect();
+        let details = Details {
+            server: self.port.map(|port| Server { address: self.get(Field::Server), port }),
+            cluster: self.get(Field::Cluster),
+            client: self.get(Field::Client),
+            group: self.get(Field::Group),
+            message_id: self.get(Field::MessageId),
+            correlation_id: self.get(Field::CorrelationId),
+            key: self.get(Field::Key),
+            keys: &keys,
+            attempt: self.attempt,
+            body_bytes: self.body_bytes,
+            broker_time_ns: self.broker_time_ns,
+            origin_time_ns: self.origin_time_ns,
+            copied_from: self.copied_from.as_deref().map(|original| original.view(&self.texts)),
+            template: self.get(Field::Template),
+            attributes: &attributes,
+        };
+        use_them(&self.place(), &details)
+    }
+
+    /// Writes all attributes, or (on settle steps) only those that name the message.
+    pub fn write(&self, identity_only: bool, out: &mut dyn Sink) {
+        self.with(|place, details| {
+            place.write(out);
+            details.write_identity(place, out);
+            if !identity_only {
+                details.write_facts(out);
+            }
+        });
+    }
+
+    /// Consumer group; empty where there is none.
+    pub fn group(&self) -> &str {
+        self.get(Field::Group)
+    }
+
+    /// Message id; empty where there is none.
+    pub fn message_id(&self) -> &str {
+        self.get(Field::MessageId)
+    }
+
+    /// The destination as spans and metrics are named after it, where it is not the place's own name.
+    pub fn template(&self) -> &str {
+        self.get(Field::Template)
+    }
+
+    /// The broker.
+    pub fn server(&self) -> Option<Server<'_>> {
+        self.port.map(|port| Server { address: self.get(Field::Server), port })
+    }
+
+    /// Delivery attempt.
+    pub fn attempt(&self) -> Option<u32> {
+        self.attempt
+    }
+
+    /// When the broker stored the message, else when its sender made it.
+    pub fn stored_ns(&self) -> Option<i64> {
+        self.broker_time_ns.or(self.origin_time_ns)
+    }
+
+    /// What kind of copy this message is, where it is one.
+    pub fn copy(&self) -> Option<CopyKind> {
+        self.copied_from.as_ref().map(|original| original.kind)
+    }
+
+    /// The context that made the message that this one is a copy of.
+    pub fn original(&self) -> Option<&SpanContext> {
+        self.copied_from.as_ref()?.context.as_ref()
+    }
+
+    fn get(&self, field: Field) -> &str {
+        self.texts.get(self.fields[field as usize])
+    }
+
+    fn set(&mut self, field: Field, text: &str) {
+        if !text.is_empty() && self.get(field) != text {
+            self.fields[field as usize] = self.texts.push(text, self.value_bytes_max);
+        }
+    }
+
+    fn pack(&mut self, value: Value<'_>) -> Packed {
+        let max = self.value_bytes_max;
+        match value {
+            Value::Text(text) => Packed::Text(self.texts.push(text, max)),
+            Value::Int(number) => Packed::Int(number),
+            Value::Bool(truth) => Packed::Bool(truth),
+            Value::Double(number) => Packed::Double(number),
+            Value::Texts(texts) => {
+                Packed::Texts(texts.iter().map(|text| self.texts.push(text, max)).collect())
+            }
+        }
+    }
+}
+
+impl Original {
+    fn view<'a>(&'a self, texts: &'a Texts) -> CopiedFrom<'a> {
+        CopiedFrom {
+            kind: self.kind,
+            destination: texts.get(self.destination),
+            broker: texts.get(self.broker),
+            partition: self.partition,
+            position: self.position,
+            message_id: texts.get(self.message_id),
+            group: texts.get(self.group),
+            attempts: self.attempts,
+            reason: texts.get(self.reason),
+            error_type: texts.get(self.error_type),
+            context: self.context.as_ref(),
+        }
+    }
+}
+
+impl System {
+    fn of(place: &Place<'_>) -> Self {
+        match place {
+            Place::Kafka { .. } => Self::Kafka,
+            Place::Nats { .. } => Self::Nats,
+            Place::JetStream { .. } => Self::JetStream,
+            Place::RabbitMq { .. } => Self::RabbitMq,
+            Place::RocketMq { .. } => Self::RocketMq,
+        }
+    }
+}
+
+fn names<'a>(place: &Place<'a>) -> [&'a str; 3] {
+    match *place {
+        Place::Kafka { topic, .. } => [topic, "", ""],
+        Place::Nats { subject } => [subject, "", ""],
+        Place::JetStream { subject, stream, .. } => [subject, stream, ""],
+        Place::RabbitMq { exchange, routing_key, queue, .. } => [exchange, routing_key, queue],
+        Place::RocketMq { topic, logical_topic, broker, .. } => [topic, logical_topic, broker],
+    }
+}
+
+fn coordinates(place: &Place<'_>) -> (Option<i32>, Option<i64>) {
+    match *place {
+        Place::Kafka { partition, offset, .. } => (partition, offset),
+        Place::Nats { .. } => (None, None),
+        Place::JetStream { sequence, .. } => {
+            (None, sequence.and_then(|sequence| i64::try_from(sequence).ok()))
+        }
+        Place::RabbitMq { stream_offset, .. } => (None, stream_offset),
+        Place::RocketMq { queue, offset, .. } => (queue, offset),
+    }
+}
+
+impl Texts {
+    fn push(&mut self, text: &str, bytes_max: u32) -> Slice {
+        let text = &text[..text.floor_char_boundary(bytes_max as usize)];
+        let start = self.0.len() as u32;
+        self.0.extend_from_slice(text.as_bytes());
+        Slice { start, bytes: text.len() as u32 }
+    }
+
+    fn get(&self, slice: Slice) -> &str {
+        let start = slice.start as usize;
+        // Slices are whole texts that were pushed: always in range, always UTF-8.
+        let bytes = self.0.get(start..start + slice.bytes as usize).unwrap_or_default();
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_in_comes_out() {
+        let place = Place::RocketMq {
+            topic: "%RETRY%g",
+            logical_topic: "orders",
+            broker: "broker-a",
+            queue: Some(2),
+            offset: Some(7),
+        };
+        let original = CopiedFrom { destination: "orders", position: Some(3), ..CopiedFrom::default() };
+        let details = Details {
+            server: Some(Server { address: "localhost", port: 10911 }),
+            group: "g",
+            message_id: "m",
+            keys: &["k1", "k2"],
+            attempt: Some(2),
+            copied_from: Some(original),
+            attributes: &[("n", Value::Int(1)), ("l", Value::Texts(&["a", "b"])), ("t", Value::Text("x"))],
+            ..Details::default()
+        };
+        let facts = Facts::new(&place, &details, 4096);
+        assert_eq!(facts.place(), place);
+        facts.with(|_, got| assert_eq!(format!("{got:?}"), format!("{details:?}")));
+    }
+
+    #[test]
+    fn what_is_learned_later_is_added_and_what_is_not_known_then_stays() {
+        let sent = Place::JetStream { subject: "in", stream: "", sequence: None };
+        let details = Details { message_id: "m", attributes: &[("a", Value::Int(1))], ..Details::default() };
+        let mut facts = Facts::new(&sent, &details, 4096);
+        let stored = Place::JetStream { subject: "in", stream: "ORD", sequence: Some(7) };
+        facts.learn(&stored, &Details { attributes: &[("a", Value::Int(2))], ..Details::default() });
+        assert_eq!(facts.place(), stored);
+        facts.with(|_, got| {
+            assert_eq!((got.message_id, got.attributes), ("m", &[("a", Value::Int(2))][..]));
+        });
+    }
+
+    #[test]
+    fn long_values_are_cut_at_a_character() {
+        let place = Place::Nats { subject: "中文" };
+        assert_eq!(Facts::new(&place, &Details::default(), 4).place(), Place::Nats { subject: "中" });
+    }
+}
