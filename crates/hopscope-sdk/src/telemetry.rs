@@ -84,9 +84,10 @@ impl Default for Settings {
 static GLOBAL: RwLock<Option<Arc<Inner>>> = RwLock::new(None);
 
 /// Sets what [`Telemetry::global`] is.
-pub(crate) fn set_global(pipeline: Arc<Pipeline>, meters: Option<Meters>, settings: Settings) {
-    let inner = Arc::new(Inner { path: Path::Own(pipeline), meters, settings: Arc::new(settings) });
-    *GLOBAL.write().unwrap_or_else(PoisonError::into_inner) = Some(inner);
+pub(crate) fn set_global(telemetry: &Telemetry) {
+    if let Source::Own(inner) = &telemetry.source {
+        *GLOBAL.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(inner));
+    }
 }
 
 impl Telemetry {
@@ -111,8 +112,10 @@ impl Telemetry {
         Self { source: Source::Own(Arc::new(Inner::of(tracer))), settings: None }
     }
 
-    pub(crate) fn of(inner: Arc<Inner>) -> Self {
-        Self { source: Source::Own(inner), settings: None }
+    /// Records of our own.
+    pub(crate) fn recording(pipeline: Arc<Pipeline>, meters: Option<Meters>, settings: Settings) -> Self {
+        let inner = Inner { path: Path::Own(pipeline), meters, settings: Arc::new(settings) };
+        Self { source: Source::Own(Arc::new(inner)), settings: None }
     }
 
     /// The same, with metrics through a meter of your own.

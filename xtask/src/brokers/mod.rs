@@ -262,11 +262,18 @@ fn spawn(broker: &Broker, node: &Node) -> Result<()> {
     (broker.start)(node).inspect_err(|_| drop(process::stop(&node.run, broker.stop)))
 }
 
+/// So many looks in a row that do not see a process mean that it has ended. One look means nothing: a process has no
+/// environment to read, and so no mark, in the moment when it becomes another program.
+const MISSING_LOOKS: u32 = 10;
+
 /// Leaves no process behind if it fails.
 fn wait_until_ready(broker: &Broker, node: &Node) -> Result<()> {
     let (log, mut last) = (node.log(), String::new());
+    let mut missing = 0;
     let ready = process::wait_until(READY_LIMIT, || {
-        if process::roots(&process::marked(&node.run)).len() < broker.processes {
+        let are_there = process::roots(&process::marked(&node.run)).len() >= broker.processes;
+        missing = if are_there { 0 } else { missing + 1 };
+        if missing >= MISSING_LOOKS {
             bail!("a process ended while starting\n{}", process::tail(&log));
         }
         (broker.ready)(node).map(|()| true).or_else(|error| {

@@ -4,7 +4,7 @@ use crate::export::envelope::{Envelope, OWN_SCOPE};
 use crate::export::{Outlet, Worth};
 use crate::meters::Meters;
 use crate::pipeline::Pipeline;
-use crate::telemetry::{Inner, Path, Settings};
+use crate::telemetry::Settings;
 use crate::{Keep, Sampling, Steps, Telemetry};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -32,9 +32,8 @@ impl Records {
         let settings = Settings::default();
         let outlet = Arc::new(spans.clone());
         let pipeline = Arc::new(Pipeline::new(sampling, keep, outlet, settings.conventions, settings.limits));
-        let meters = Some(Meters::default());
-        let inner = Inner { path: Path::Own(Arc::clone(&pipeline)), meters, settings: Arc::new(settings) };
-        Self { pipeline, telemetry: Telemetry::of(Arc::new(inner)), spans }
+        let telemetry = Telemetry::recording(Arc::clone(&pipeline), Some(Meters::default()), settings);
+        Self { pipeline, telemetry, spans }
     }
 
     /// Telemetry that ends here.

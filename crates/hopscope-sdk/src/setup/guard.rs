@@ -1,6 +1,7 @@
 //! [`Guard`]: keeps the export going, and ends it.
 
 use super::running::Running;
+use crate::Telemetry;
 use crate::export::queue::{Counts, Queue};
 use crate::pipeline::{Pipeline, Steps};
 use opentelemetry_sdk::trace::SdkTracerProvider;
@@ -15,6 +16,7 @@ pub struct Guard {
     pub(super) provider: SdkTracerProvider,
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) running: Running,
+    pub(super) telemetry: Telemetry,
 }
 
 impl Guard {
@@ -45,6 +47,11 @@ impl Guard {
     /// What has become of the steps that no span was made of, and how many have not ended yet.
     pub fn steps(&self) -> Steps {
         self.pipeline.steps()
+    }
+
+    /// What producers and consumers are given that are to be traced by this set-up.
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
     }
 
     /// The tracer provider, for settings of OpenTelemetry's that this set-up does not know.

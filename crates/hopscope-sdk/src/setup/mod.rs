@@ -56,7 +56,7 @@ use crate::meters;
 use crate::pipeline::Pipeline;
 use crate::propagator::Propagator;
 use crate::telemetry::{self, Settings};
-use crate::{Conventions, Formats, Keep, Limits, PerDestination, Relation, Sampler, Sampling};
+use crate::{Conventions, Formats, Keep, Limits, PerDestination, Relation, Sampler, Sampling, Telemetry};
 use environment::Environment;
 use opentelemetry::{KeyValue, global};
 use opentelemetry_sdk::Resource;
@@ -150,11 +150,24 @@ pub fn init(service: impl Into<String>) -> Result<Guard, Error> {
 
 impl Setup {
     /// Sets everything up for this process: the global tracer provider and propagator of OpenTelemetry, and what
-    /// [`Telemetry::global`](crate::Telemetry::global) gives from now on.
+    /// [`Telemetry::global`] gives from now on.
     ///
     /// # Errors
     /// As [`init`].
     pub fn init(self) -> Result<Guard, Error> {
+        let guard = self.start()?;
+        global::set_text_map_propagator(Propagator::new(guard.telemetry.formats().clone()));
+        global::set_tracer_provider(guard.provider.clone());
+        telemetry::set_global(&guard.telemetry);
+        Ok(guard)
+    }
+
+    /// As [`init`](Self::init), and nothing of the process is touched: what is to be traced is given
+    /// [`Guard::telemetry`]. For several of them in one process.
+    ///
+    /// # Errors
+    /// As [`init`].
+    pub fn start(self) -> Result<Guard, Error> {
         let environment = environment::PROCESS;
         let is_disabled = environment.is_true("OTEL_SDK_DISABLED");
         let resource = resource::resource(&self);
@@ -179,11 +192,8 @@ impl Setup {
             true => running.start_metrics(&self, environment, &export, attributes, &pipeline)?,
             false => None,
         };
-
-        global::set_text_map_propagator(Propagator::new(settings.formats.clone()));
-        global::set_tracer_provider(provider.clone());
-        telemetry::set_global(Arc::clone(&pipeline), meters, settings);
-        Ok(Guard { provider, pipeline, running })
+        let telemetry = Telemetry::recording(Arc::clone(&pipeline), meters, settings);
+        Ok(Guard { provider, pipeline, running, telemetry })
     }
 
     fn sampling(&self, environment: Environment<'_>) -> Sampling {
