@@ -3,21 +3,37 @@
 //! A benchmark prints figures on stdout, one JSON object a line: `{"name", "value", "unit", "gate", "pass"}`. It
 //! decides itself whether its gate is met; this chore collects, shows and sets the exit code. Add one to [`BENCHES`].
 
-use crate::run;
-use anyhow::{Context as _, Result, bail};
+use crate::{brokers, run};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
-/// Name, package, bench target.
-const BENCHES: &[(&str, &str, &str)] = &[
-    ("decode", "hopscope-wire", "decode"),
-    ("store", "hopscope-store", "store"),
-    ("ingest", "hopscope-server", "ingest"),
-    ("trace", "hopscope", "huge_trace"),
-    ("meters", "hopscope-sdk", "meters"),
+/// What there is to run.
+const BENCHES: &[(&str, Bench)] = &[
+    ("decode", Bench::Target("hopscope-wire", "decode")),
+    ("store", Bench::Target("hopscope-store", "store")),
+    ("ingest", Bench::Target("hopscope-server", "ingest")),
+    ("trace", Bench::Target("hopscope", "huge_trace")),
+    ("context", Bench::Target("hopscope-sdk", "context")),
+    ("meters", Bench::Target("hopscope-sdk", "meters")),
+    ("steps", Bench::Target("hopscope-sdk", "steps")),
+    ("sdk", Bench::Clients),
+    ("latency", Bench::Campaign),
+    ("black-hole", Bench::Campaign),
 ];
+
+/// How a benchmark is run.
+#[derive(Clone, Copy, PartialEq)]
+enum Bench {
+    /// A bench target of a package.
+    Target(&'static str, &'static str),
+    /// A command of `hopscope-bench` against real brokers.
+    Clients,
+    /// The same, and it takes so long that it is run by its name alone.
+    Campaign,
+}
 
 /// Options of `cargo xtask bench`.
 #[derive(Args)]
@@ -28,6 +44,9 @@ pub struct Options {
     /// Print one JSON object a figure
     #[arg(long)]
     json: bool,
+    /// Options of `sdk`, `latency` and `black-hole`, after `--`; `-- --help` lists them
+    #[arg(last = true)]
+    more: Vec<String>,
 }
 
 /// One measured figure.
@@ -36,6 +55,9 @@ struct Figure {
     name: String,
     value: Value,
     unit: String,
+    /// Ends of the 95 % interval, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    interval: Option<(f64, f64)>,
     /// What must be reached, for people; null if the figure is only informative.
     #[serde(default)]
     gate: Value,
@@ -45,9 +67,17 @@ struct Figure {
 /// Runs the chosen benchmarks; false if one gate is missed.
 pub fn bench(options: &Options) -> Result<bool> {
     let mut figures = Vec::new();
-    for (name, package, target) in BENCHES {
-        if options.name.as_deref().is_none_or(|chosen| chosen == *name) {
-            figures.extend(measure(package, target).with_context(|| format!("benchmark {name}"))?);
+    for (name, bench) in BENCHES {
+        let is_chosen = match &options.name {
+            Some(chosen) => chosen == name,
+            None => *bench != Bench::Campaign,
+        };
+        if is_chosen {
+            let measured = match bench {
+                Bench::Target(package, target) => target_command(package, target),
+                Bench::Clients | Bench::Campaign => clients_command(name, &options.more)?,
+            };
+            figures.extend(measure(measured).with_context(|| format!("benchmark {name}"))?);
         }
     }
     for figure in &figures {
@@ -60,15 +90,28 @@ pub fn bench(options: &Options) -> Result<bool> {
     Ok(figures.iter().all(|figure| figure.pass))
 }
 
-fn measure(package: &str, target: &str) -> Result<Vec<Figure>> {
+fn target_command(package: &str, target: &str) -> Command {
     let mut cargo = run::cargo();
-    cargo.args(["bench", "--package", package, "--bench", target]).stderr(Stdio::inherit());
-    let output = cargo.output().context("cannot start cargo")?;
+    cargo.args(["bench", "--package", package, "--bench", target]);
+    cargo
+}
+
+fn clients_command(name: &str, more: &[String]) -> Result<Command> {
+    let up = brokers::up(&brokers::Chosen::default(), false)?;
+    ensure!(up.failed.is_empty(), "{}", up.failed.join("\n"));
+    let mut cargo = run::cargo();
+    cargo.envs(up.addresses);
+    cargo.args(["run", "--release", "--package", "hopscope-bench", "--", name]).args(more);
+    Ok(cargo)
+}
+
+fn measure(mut command: Command) -> Result<Vec<Figure>> {
+    let output = command.stderr(Stdio::inherit()).output().context("cannot start cargo")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let (figures, other): (Vec<_>, Vec<_>) = text.lines().partition(|line| line.starts_with('{'));
     other.iter().for_each(|line| eprintln!("{line}"));
     if !output.status.success() {
-        bail!("cargo bench failed: {}", output.status);
+        bail!("it failed: {}", output.status);
     }
     if figures.is_empty() {
         bail!("it printed no figure");
@@ -86,12 +129,11 @@ fn row(figure: &Figure) -> String {
         other => other.to_string(),
     };
     let verdict = if figure.pass { "ok" } else { "MISSED" };
-    format!(
-        "{:<44} {:>16} {:<12} gate {gate:<14} {verdict}",
-        figure.name,
-        figure.value.to_string(),
-        figure.unit
-    )
+    let value = match figure.interval {
+        Some((low, high)) => format!("{} ({low} to {high})", figure.value),
+        None => figure.value.to_string(),
+    };
+    format!("{:<44} {value:>16} {:<12} gate {gate:<14} {verdict}", figure.name, figure.unit)
 }
 
 #[cfg(test)]

@@ -48,6 +48,16 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// As of a message without a context. What is empty already is not touched.
+    pub(crate) fn clear(&mut self) {
+        (self.context, self.format, self.decision, self.was_padded) = (None, None, None, false);
+        (self.raw_trace, self.raw_span) = (None, None);
+        if !self.baggage.is_empty() {
+            self.baggage = Baggage::new();
+        }
+        self.problems.clear();
+    }
+
     /// That context, with this origin in it as the current span and its baggage, as far as there is one.
     pub(crate) fn into_context(self, context: &Context) -> Context {
         let context = match self.context {

@@ -4,14 +4,18 @@
 //! are copied into one buffer, and attributes are made of them when a step is written, not before.
 
 use crate::place::RABBITMQ_DEFAULT_EXCHANGE;
+use crate::spare::Spare;
+use crate::texts::{Slice, Texts};
 use crate::value::{Attribute, Sink, Value};
+use crate::meters::KnownLane;
 use crate::{CopiedFrom, CopyKind, Details, Origin, Place, Server};
 use opentelemetry::trace::SpanContext;
 use smallvec::SmallVec;
+use std::cell::RefCell;
 use std::sync::Arc;
 
 /// An owned place and its details.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
     system: System,
     partition: Option<i32>,
@@ -29,11 +33,19 @@ pub(crate) struct Facts {
     value_bytes_max: u32,
     /// What the headers said; nothing on the sending side.
     pub origin: Origin,
+    /// Where the metrics of these facts are: all steps of one message are counted on one lane.
+    pub lane: KnownLane,
 }
 
+thread_local! {
+    static SPARE_OF_THREAD: RefCell<Vec<Arc<Facts>>> = const { RefCell::new(Vec::new()) };
+}
+static SPARE: Spare<Arc<Facts>> = Spare::new(&SPARE_OF_THREAD);
+
 /// Which [`Place`] it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum System {
+    #[default]
     Kafka,
     Nats,
     JetStream,
@@ -73,17 +85,6 @@ impl Field {
 
 const FIELDS: usize = Field::Template as usize + 1;
 
-/// A part of the buffer.
-#[derive(Clone, Copy, Debug, Default)]
-struct Slice {
-    start: u32,
-    bytes: u32,
-}
-
-/// All texts, one after another. The size that fits without a further allocation holds most messages.
-#[derive(Clone, Debug, Default)]
-struct Texts(SmallVec<[u8; 160]>);
-
 #[derive(Clone, Debug)]
 enum Packed {
     Text(Slice),
@@ -110,33 +111,58 @@ struct Original {
 
 impl Facts {
     /// Copies; each text is cut at `value_bytes_max`.
-    pub fn new(place: &Place<'_>, details: &Details<'_>, value_bytes_max: u32) -> Self {
-        let mut facts = Self {
-            system: System::of(place),
-            partition: None,
-            position: None,
-            port: None,
-            attempt: None,
-            body_bytes: None,
-            broker_time_ns: None,
-            origin_time_ns: None,
-            fields: [Slice::default(); FIELDS],
-            keys: SmallVec::new(),
-            attributes: SmallVec::new(),
-            copied_from: None,
-            texts: Texts::default(),
-            value_bytes_max,
-            origin: Origin::default(),
-        };
+    pub fn new(place: &Place<'_>, details: &Details<'_>, value_bytes_max: u32) -> Arc<Self> {
+        Self::made(place, details, value_bytes_max, |_| {})
+    }
+
+    /// As [`new`](Self::new), with what the headers said.
+    pub fn received(
+        place: &Place<'_>,
+        details: &Details<'_>,
+        value_bytes_max: u32,
+        origin: Origin,
+    ) -> Arc<Self> {
+        Self::made(place, details, value_bytes_max, |facts| facts.origin = origin)
+    }
+
+    fn made(
+        place: &Place<'_>,
+        details: &Details<'_>,
+        value_bytes_max: u32,
+        more: impl FnOnce(&mut Self),
+    ) -> Arc<Self> {
+        let mut shared = SPARE.take().unwrap_or_default();
+        let facts = Arc::make_mut(&mut shared);
+        facts.value_bytes_max = value_bytes_max;
         facts.learn(place, details);
-        facts
+        more(facts);
+        shared
+    }
+
+    /// Gives the memory to the next facts, where nobody else holds these.
+    pub fn spare(mut self: Arc<Self>) {
+        if let Some(facts) = Arc::get_mut(&mut self) {
+            facts.clear();
+            SPARE.put(self);
+        }
+    }
+
+    /// Field by field: all of it at once would be copied.
+    fn clear(&mut self) {
+        (self.partition, self.position, self.port, self.attempt) = (None, None, None, None);
+        (self.body_bytes, self.broker_time_ns, self.origin_time_ns) = (None, None, None);
+        self.fields = [Slice::default(); FIELDS];
+        self.keys.clear();
+        self.attributes.clear();
+        self.copied_from = None;
+        self.texts.clear();
+        self.origin.clear();
+        self.lane = KnownLane::default();
     }
 
     /// What these have in common, without what names one message.
     pub fn common(all: &[Arc<Self>]) -> Self {
-        let Some((first, others)) = all.split_first() else {
-            return Self::new(&Place::Nats { subject: "" }, &Details::default(), 0);
-        };
+        let Some((first, others)) = all.split_first() else { return Self::default() };
         let mut common = Self::clone(first);
         common.position = None;
         common.body_bytes = None;
@@ -146,6 +172,7 @@ impl Facts {
         common.attributes.clear();
         common.copied_from = None;
         common.origin = Origin::default();
+        common.lane = KnownLane::default();
         for field in [Field::MessageId, Field::CorrelationId, Field::Key] {
             common.fields[field as usize] = Slice::default();
         }
@@ -192,6 +219,7 @@ impl Facts {
 
     /// Takes over what is known there; what is not known there stays.
     pub fn learn(&mut self, place: &Place<'_>, details: &Details<'_>) {
+        self.lane = KnownLane::default();
         self.system = System::of(place);
         let [first, second, third] = names(place);
         let (partition, position) = coordinates(place);
@@ -453,22 +481,6 @@ fn coordinates(place: &Place<'_>) -> (Option<i32>, Option<i64>) {
     }
 }
 
-impl Texts {
-    fn push(&mut self, text: &str, bytes_max: u32) -> Slice {
-        let text = &text[..text.floor_char_boundary(bytes_max as usize)];
-        let start = self.0.len() as u32;
-        self.0.extend_from_slice(text.as_bytes());
-        Slice { start, bytes: text.len() as u32 }
-    }
-
-    fn get(&self, slice: Slice) -> &str {
-        let start = slice.start as usize;
-        // Slices are whole texts that were pushed: always in range, always UTF-8.
-        let bytes = self.0.get(start..start + slice.bytes as usize).unwrap_or_default();
-        std::str::from_utf8(bytes).unwrap_or_default()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -502,7 +514,8 @@ mod tests {
     fn what_is_learned_later_is_added_and_what_is_not_known_then_stays() {
         let sent = Place::JetStream { subject: "in", stream: "", sequence: None };
         let details = Details { message_id: "m", attributes: &[("a", Value::Int(1))], ..Details::default() };
-        let mut facts = Facts::new(&sent, &details, 4096);
+        let mut shared = Facts::new(&sent, &details, 4096);
+        let facts = Arc::make_mut(&mut shared);
         let stored = Place::JetStream { subject: "in", stream: "ORD", sequence: Some(7) };
         facts.learn(&stored, &Details { attributes: &[("a", Value::Int(2))], ..Details::default() });
         assert_eq!(facts.place(), stored);

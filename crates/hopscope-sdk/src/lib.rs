@@ -76,9 +76,11 @@ mod sampling;
 mod send;
 mod settle;
 pub mod setup;
+mod spare;
 pub mod spawn;
 mod step;
 mod telemetry;
+mod texts;
 mod value;
 pub mod work;
 

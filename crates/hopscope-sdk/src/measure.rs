@@ -1,22 +1,22 @@
 //! What a step that has ended adds to the metrics. Sampling has no say in it.
 
 use crate::facts::Facts;
-use crate::meters::{Contexts, Ending, LaneKey, Meters, OperationType};
+use crate::meters::{Contexts, Ending, Lane, LaneKey, Meters, OperationType};
 use crate::record::{Ended, Record, Stage};
 
 /// Adds one step. To be called once a step, before a large batch is written as several spans.
 pub(crate) fn measure(record: &Record, meters: &Meters) {
     let (operation, ending) = (record.operation, ending(&record.ended));
     let duration_ns = u64::try_from(record.duration.as_nanos()).unwrap_or(u64::MAX);
-    let timed = |kind| meters.lane(&key(&record.facts)).timed(kind, operation, duration_ns, ending);
+    let timed = |kind| lane(&record.facts, meters).timed(kind, operation, duration_ns, ending);
     match record.stage {
         // It makes a context and touches no broker.
         Stage::Create => {}
-        Stage::Send => meters.lane(&key(&record.facts)).sent(operation, duration_ns, ending),
+        Stage::Send => lane(&record.facts, meters).sent(operation, duration_ns, ending),
         Stage::SendBatch => {
             timed(OperationType::Send);
             for (facts, ended) in members(record) {
-                meters.lane(&key(facts)).sent_in_batch(operation, 1, self::ending(ended));
+                lane(facts, meters).sent_in_batch(operation, 1, self::ending(ended));
             }
         }
         Stage::Receive => {
@@ -37,7 +37,7 @@ pub(crate) fn measure(record: &Record, meters: &Meters) {
 
 /// One message was handed to the application.
 fn delivered(record: &Record, facts: &Facts, meters: &Meters) {
-    let lane = meters.lane(&key(facts));
+    let lane = lane(facts, meters);
     let origin = &facts.origin;
     let contexts = match (origin.context.is_some(), origin.problems.is_empty()) {
         (true, _) => Contexts::FOUND,
@@ -55,6 +55,10 @@ fn delivered(record: &Record, facts: &Facts, meters: &Meters) {
 
 fn members(record: &Record) -> impl Iterator<Item = (&Facts, &Ended)> {
     record.members.iter().filter_map(|member| Some((member.facts.as_deref()?, &member.ended)))
+}
+
+fn lane<'m>(facts: &Facts, meters: &'m Meters) -> &'m Lane {
+    meters.remembered(&facts.lane, || key(facts))
 }
 
 fn key(facts: &Facts) -> LaneKey<'_> {

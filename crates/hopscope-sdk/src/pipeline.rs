@@ -11,7 +11,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanId;
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What our own set-up makes of steps.
 #[derive(Debug)]
@@ -21,7 +21,10 @@ pub(crate) struct Pipeline {
     outlet: Arc<dyn Outlet>,
     conventions: Conventions,
     limits: Limits,
-    open: AtomicI64,
+    started: AtomicU64,
+    /// Ended, and sampled.
+    sampled: AtomicU64,
+    /// Ended, and not sampled.
     sampled_away: AtomicU64,
     kept: AtomicU64,
 }
@@ -51,7 +54,8 @@ impl Pipeline {
             outlet,
             conventions,
             limits,
-            open: AtomicI64::new(0),
+            started: AtomicU64::new(0),
+            sampled: AtomicU64::new(0),
             sampled_away: AtomicU64::new(0),
             kept: AtomicU64::new(0),
         }
@@ -62,29 +66,30 @@ impl Pipeline {
     }
 
     pub fn steps(&self) -> Steps {
+        // What has ended is read first: a step that ends meanwhile counts as open once more, and never as less than none.
+        let sampled_away = self.sampled_away.load(Ordering::Acquire);
+        let ended = self.sampled.load(Ordering::Acquire) + sampled_away;
         Steps {
-            open: u64::try_from(self.open.load(Ordering::Relaxed)).unwrap_or(0),
-            sampled_away: self.sampled_away.load(Ordering::Relaxed),
+            open: self.started.load(Ordering::Acquire).saturating_sub(ended),
+            sampled_away,
             kept: self.kept.load(Ordering::Relaxed),
         }
     }
 
     pub fn opened(&self) {
-        self.open.fetch_add(1, Ordering::Relaxed);
+        self.started.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub fn closed(&self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Exports the record, or holds it, or lets it go.
+    /// Exports the record, or holds it, or lets it go. Each part of a step that is written as several is
+    /// [`opened`](Self::opened) too.
     pub fn ended(&self, record: Box<Record>) {
         if record.context.is_sampled() {
+            self.sampled.fetch_add(1, Ordering::Release);
             let worth = if self.ring.matters(&record) { Worth::Kept } else { Worth::Ordinary };
             self.export(&record, None, worth);
             return record.spare();
         }
-        self.sampled_away.fetch_add(1, Ordering::Relaxed);
+        self.sampled_away.fetch_add(1, Ordering::Release);
         self.ring.settle(record, &mut |kept, reason| {
             self.kept.fetch_add(1, Ordering::Relaxed);
             self.export(kept, Some(reason), Worth::Kept);
@@ -95,13 +100,14 @@ impl Pipeline {
         thread_local! {
             static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
         }
-        BUFFER.with_borrow_mut(|buffer| {
-            buffer.clear();
-            self.write(record, kept, buffer);
-            self.outlet.push(buffer, worth);
-            // One huge span must not be remembered for ever.
-            buffer.shrink_to(BUFFER_BYTES_KEPT);
-        });
+        // A thread that is about to end has no buffer any more.
+        let mut buffer = BUFFER.try_with(RefCell::take).unwrap_or_default();
+        buffer.clear();
+        self.write(record, kept, &mut buffer);
+        self.outlet.push(&buffer, worth);
+        // One huge span must not be remembered for ever.
+        buffer.shrink_to(BUFFER_BYTES_KEPT);
+        let _ = BUFFER.try_with(|kept| kept.replace(buffer));
     }
 
     fn write(&self, record: &Record, kept: Option<&'static str>, out: &mut Vec<u8>) {

@@ -50,9 +50,10 @@ impl Telemetry {
     /// What is known about a message, without a receive of its own: it came with others
     /// ([`receive_batch`](Self::receive_batch)), or another step tells of it.
     pub fn delivered(&self, place: Place<'_>, details: &Details<'_>, headers: &dyn Headers) -> Delivery {
-        let mut facts = Facts::new(&place, details, self.settings().limits.value_bytes_max);
-        facts.origin = carrier::extract(self.formats(), headers);
-        Delivery { telemetry: self.clone(), facts: Arc::new(facts) }
+        let settings = self.settings();
+        let origin = carrier::extract(&settings.formats, headers);
+        let facts = Facts::received(&place, details, settings.limits.value_bytes_max, origin);
+        Delivery { telemetry: self.clone(), facts }
     }
 }
 
@@ -136,7 +137,7 @@ impl Delivery {
     }
 
     fn relation(&self) -> Relation {
-        self.telemetry.relation_at(&self.facts.place())
+        *self.telemetry.settings().relation.of_named(|| self.facts.place().name())
     }
 
     fn start(&self, operation: &'static str, stage: Stage) -> Step {
@@ -154,7 +155,11 @@ fn relate(
     ambient: Context,
 ) -> (Around, SmallVec<[Member; 1]>) {
     let Some(creation) = creation else { return (ambient.into(), SmallVec::new()) };
-    let link = || SmallVec::from_iter([Member::plain(creation.clone())]);
+    let link = || {
+        let mut members = SmallVec::new();
+        members.push(Member::plain(creation.clone()));
+        members
+    };
     match relation {
         Relation::None => (ambient.into(), SmallVec::new()),
         Relation::Link => (ambient.into(), link()),

@@ -1,6 +1,7 @@
 //! [`Record`]: one step, as it is written down at its end.
 
 use crate::facts::Facts;
+use crate::spare::Spare;
 use crate::value::{Sink, Value};
 use crate::{CopyKind, Disposition, Failure};
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceId};
@@ -151,36 +152,58 @@ pub(crate) struct Record {
 }
 
 thread_local! {
-    /// Memory of records that nobody needs any more, for the next ones.
-    static SPARE: RefCell<Vec<Box<Record>>> = const { RefCell::new(Vec::new()) };
+    static SPARE_OF_THREAD: RefCell<Vec<Box<Record>>> = const { RefCell::new(Vec::new()) };
 }
-
-/// Spare records of a thread.
-const SPARE_MAX: usize = 32;
+static SPARE: Spare<Box<Record>> = Spare::new(&SPARE_OF_THREAD);
 
 impl Record {
-    /// In memory of its own: a record is handed on several times, and it is large.
-    pub fn into_box(self) -> Box<Self> {
-        match SPARE.with_borrow_mut(Vec::pop) {
-            Some(mut spare) => {
-                *spare = self;
-                spare
-            }
-            None => Box::new(self),
+    /// A step that starts now.
+    pub fn start(stage: Stage, operation: &'static str, facts: Arc<Facts>) -> Box<Self> {
+        let started = Started::now();
+        if let Some(mut record) = SPARE.take() {
+            (record.stage, record.operation, record.started) = (stage, operation, started);
+            std::mem::replace(&mut record.facts, facts).spare();
+            return record;
         }
+        Box::new(Self {
+            stage,
+            operation,
+            facts,
+            context: SpanContext::NONE,
+            parent: SpanId::INVALID,
+            is_parent_remote: false,
+            members: SmallVec::new(),
+            started,
+            duration: Duration::ZERO,
+            ended: Ended::Ok,
+            disposition: None,
+            is_confirmed: true,
+            progress_next: None,
+            batch_messages: None,
+            attributes: Vec::new(),
+            events: Vec::new(),
+        })
     }
 
-    /// Gives its memory to the next record of this thread.
-    pub fn spare(self: Box<Self>) {
-        // What is refused is dropped outside the borrow: a drop could end a step.
-        let refused = SPARE.with_borrow_mut(|spare| {
-            if spare.len() >= SPARE_MAX {
-                return Some(self);
-            }
-            spare.push(self);
-            None
-        });
-        drop(refused);
+    /// Gives its memory to the next record.
+    pub fn spare(mut self: Box<Self>) {
+        self.clear();
+        SPARE.put(self);
+    }
+
+    /// As a new one, but for what [`start`](Self::start) sets.
+    fn clear(&mut self) {
+        self.context = SpanContext::NONE;
+        (self.parent, self.is_parent_remote) = (SpanId::INVALID, false);
+        self.members.clear();
+        (self.duration, self.ended) = (Duration::ZERO, Ended::Ok);
+        (self.disposition, self.is_confirmed) = (None, true);
+        (self.progress_next, self.batch_messages) = (None, None);
+        // What a batch or a talkative handler needed is not kept for every step after it.
+        if self.members.spilled() {
+            self.members = SmallVec::new();
+        }
+        (self.attributes, self.events) = (Vec::new(), Vec::new());
     }
 
     pub fn trace(&self) -> TraceId {

@@ -7,7 +7,6 @@ use crate::step::{Start, Step};
 use crate::{CarrierMut, Details, Failure, Place, Telemetry, carrier};
 use opentelemetry::Context;
 use smallvec::SmallVec;
-use std::sync::Arc;
 
 /// A message on its way to the broker: a PRODUCER span that ends with what the broker said.
 ///
@@ -25,9 +24,12 @@ impl Telemetry {
     /// Where [`Details::copied_from`] knows the context that made the original, the send links to it.
     pub fn send(&self, operation: &'static str, place: Place<'_>, details: &Details<'_>) -> Sending {
         let facts = Facts::new(&place, details, self.settings().limits.value_bytes_max);
-        let members: SmallVec<_> = facts.original().cloned().map(Member::plain).into_iter().collect();
+        let mut members = SmallVec::new();
+        if let Some(original) = facts.original() {
+            members.push(Member::plain(original.clone()));
+        }
         let start = Start { operation, stage: Stage::Send, around: Around::current(), members };
-        Sending { step: Step::start(self, Arc::new(facts), start), is_injected: self.injects_at(&place) }
+        Sending { step: Step::start(self, facts, start), is_injected: self.injects_at(&place) }
     }
 }
 

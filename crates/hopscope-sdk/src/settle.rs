@@ -7,7 +7,6 @@ use crate::step::{Start, Step};
 use crate::{Details, Failure, Place, Telemetry};
 use opentelemetry::KeyValue;
 use smallvec::SmallVec;
-use std::sync::Arc;
 
 /// The broker is being told: a CLIENT span that ends at its confirmation. Dropped without a word its outcome is
 /// unknown.
@@ -60,7 +59,7 @@ impl Telemetry {
         details: &Details<'_>,
         next: i64,
     ) -> Settling {
-        let facts = Arc::new(Facts::new(&place, details, self.settings().limits.value_bytes_max));
+        let facts = Facts::new(&place, details, self.settings().limits.value_bytes_max);
         let start =
             Start { operation, stage: Stage::Settle, around: Around::current(), members: SmallVec::new() };
         Settling(Step::start(self, facts, start)).up_to(next)

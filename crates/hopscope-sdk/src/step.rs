@@ -8,7 +8,7 @@ use crate::facts::Facts;
 use crate::measure::measure;
 use crate::notes::Notes;
 use crate::pipeline::Pipeline;
-use crate::record::{Ended, Member, Record, Stage, Started};
+use crate::record::{Ended, Member, Record, Stage};
 use crate::telemetry::Path;
 use crate::value::{Attribute, Value};
 use crate::{Details, Failure, Place, Telemetry};
@@ -19,7 +19,6 @@ use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 use smallvec::SmallVec;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
 /// A step that ends exactly once: as declared, or, when dropped before, as unknown (as failed, in a panic).
 #[derive(Debug)]
@@ -63,24 +62,9 @@ impl Step {
     pub fn start(telemetry: &Telemetry, facts: Arc<Facts>, start: Start) -> Self {
         let Start { operation, stage, around, members } = start;
         let parent = around.parent();
-        let mut record = Record {
-            stage,
-            operation,
-            facts,
-            context: SpanContext::NONE,
-            parent: parent.span_id(),
-            is_parent_remote: parent.is_remote(),
-            members,
-            started: Started::now(),
-            duration: Duration::ZERO,
-            ended: Ended::Ok,
-            disposition: None,
-            is_confirmed: true,
-            progress_next: None,
-            batch_messages: None,
-            attributes: Vec::new(),
-            events: Vec::new(),
-        };
+        let mut record = Record::start(stage, operation, facts);
+        (record.parent, record.is_parent_remote) = (parent.span_id(), parent.is_remote());
+        record.members = members;
         let work = match telemetry.path() {
             _ if around.ambient().is_telemetry_suppressed() => Work::own(),
             Path::Own(pipeline) => {
@@ -92,7 +76,7 @@ impl Step {
         };
         Self {
             telemetry: telemetry.clone(),
-            record: Some(record.into_box()),
+            record: Some(record),
             around,
             work,
             panicked: OnceLock::new(),
@@ -228,10 +212,10 @@ impl Step {
                 }
             }
             (Path::Own(pipeline), _) if record.context.is_valid() => {
-                pipeline.closed();
                 for mut part in parts {
                     part.context = sibling(&record.context);
-                    pipeline.ended(part.into_box());
+                    pipeline.opened();
+                    pipeline.ended(Box::new(part));
                 }
                 pipeline.ended(record);
             }

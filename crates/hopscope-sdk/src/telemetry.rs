@@ -169,11 +169,6 @@ impl Telemetry {
         *self.settings().relation.of(destination)
     }
 
-    /// As [`relation`](Self::relation), for a name that has to be made.
-    pub(crate) fn relation_at(&self, place: &Place<'_>) -> Relation {
-        *self.settings().relation.of_named(|| place.name())
-    }
-
     /// Whether a context is written into messages for that place.
     pub(crate) fn injects_at(&self, place: &Place<'_>) -> bool {
         *self.settings().inject.of_named(|| place.name())

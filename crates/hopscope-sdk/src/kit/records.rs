@@ -16,19 +16,32 @@ pub struct Records {
     spans: Spans,
 }
 
-#[derive(Clone, Debug, Default)]
-struct Spans(Arc<Mutex<Vec<Vec<u8>>>>);
+#[derive(Clone, Debug)]
+struct Spans {
+    /// None throws them away.
+    kept: Option<Arc<Mutex<Vec<Vec<u8>>>>>,
+}
 
 impl Outlet for Spans {
     fn push(&self, span: &[u8], _worth: Worth) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(span.to_vec());
+        if let Some(kept) = &self.kept {
+            kept.lock().unwrap_or_else(PoisonError::into_inner).push(span.to_vec());
+        }
     }
 }
 
 impl Records {
     /// With that head decision, and that kept all the same.
     pub fn new(sampling: Sampling, keep: Keep) -> Self {
-        let spans = Spans::default();
+        Self::to(Spans { kept: Some(Arc::default()) }, sampling, keep)
+    }
+
+    /// As [`new`](Self::new), for measurements: what would be exported is made, and thrown away.
+    pub fn discarding(sampling: Sampling, keep: Keep) -> Self {
+        Self::to(Spans { kept: None }, sampling, keep)
+    }
+
+    fn to(spans: Spans, sampling: Sampling, keep: Keep) -> Self {
         let settings = Settings::default();
         let outlet = Arc::new(spans.clone());
         let pipeline = Arc::new(Pipeline::new(sampling, keep, outlet, settings.conventions, settings.limits));
@@ -43,8 +56,9 @@ impl Records {
 
     /// What was exported so far, as an OTLP `ExportTraceServiceRequest`.
     pub fn request(&self) -> Vec<u8> {
-        let spans = self.spans.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut request = Vec::new();
+        let Some(kept) = &self.spans.kept else { return request };
+        let spans = kept.lock().unwrap_or_else(PoisonError::into_inner);
         let own = spans.iter().map(|span| (OWN_SCOPE, span.as_slice()));
         Envelope::new(&[]).write_traces(&mut request, own);
         request

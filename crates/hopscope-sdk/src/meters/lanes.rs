@@ -33,25 +33,30 @@ impl Lanes {
         }
     }
 
-    /// `None` where there is no room for it.
-    pub fn get(&self, parts: &Parts<'_>, make: impl FnOnce() -> Lane) -> Option<&Lane> {
+    /// Its index, for [`at`](Self::at). `None` where there is no room for it.
+    pub fn get(&self, parts: &Parts<'_>, make: impl FnOnce() -> Lane) -> Option<u32> {
         let hash = self.hasher.hash_one(parts);
         // Asked first: where there is no room left, every lane that there is can be found.
         let is_full = self.used.load(Ordering::Acquire) >= self.lanes_max;
         match self.find(parts, hash) {
-            Ok(lane) => Some(lane),
+            Ok(index) => Some(index),
             Err(_) if is_full => None,
             Err(_) => self.add(parts, hash, make),
         }
     }
 
-    /// The lane, or the empty slot where the search ended.
-    fn find(&self, parts: &Parts<'_>, hash: u64) -> Result<&Lane, &Slot> {
+    /// The lane of an index that was given out here.
+    pub fn at(&self, index: u32) -> Option<&Lane> {
+        Some(&*self.slots.get(index as usize)?.get()?.1)
+    }
+
+    /// The lane's index, or the empty slot where the search ended.
+    fn find(&self, parts: &Parts<'_>, hash: u64) -> Result<u32, &Slot> {
         let mask = self.slots.len() - 1;
         let mut index = hash as usize & mask;
         loop {
             match self.slots[index].get() {
-                Some((known, lane)) if *known == hash && lane.is(parts) => return Ok(lane),
+                Some((known, lane)) if *known == hash && lane.is(parts) => return Ok(index as u32),
                 Some(_) => index = (index + 1) & mask,
                 None => return Err(&self.slots[index]),
             }
@@ -59,16 +64,16 @@ impl Lanes {
     }
 
     #[cold]
-    fn add(&self, parts: &Parts<'_>, hash: u64, make: impl FnOnce() -> Lane) -> Option<&Lane> {
+    fn add(&self, parts: &Parts<'_>, hash: u64, make: impl FnOnce() -> Lane) -> Option<u32> {
         // A panic under this lock leaves a slot empty, and nothing half-done.
         let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
         match self.find(parts, hash) {
-            Ok(lane) => Some(lane),
+            Ok(index) => Some(index),
             Err(_) if self.used.load(Ordering::Relaxed) >= self.lanes_max => None,
             Err(slot) => {
-                let (_, lane) = slot.get_or_init(|| (hash, Box::new(make())));
+                slot.get_or_init(|| (hash, Box::new(make())));
                 self.used.fetch_add(1, Ordering::Release);
-                Some(lane)
+                self.find(parts, hash).ok()
             }
         }
     }

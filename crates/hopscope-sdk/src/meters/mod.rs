@@ -49,7 +49,9 @@ use lanes::Lanes;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 use series::Instruments;
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// How many series there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +76,31 @@ impl Default for Limits {
 #[derive(Clone, Debug)]
 pub struct Meters(Arc<Inner>);
 
+/// Where a lane was found: the number of the meters, and its index in them. 0 where it was not looked for.
+#[derive(Debug, Default)]
+pub(crate) struct KnownLane(AtomicU64);
+
+impl KnownLane {
+    fn get(&self, meters: NonZeroU32) -> Option<u32> {
+        let known = self.0.load(Ordering::Relaxed);
+        (known >> 32 == u64::from(meters.get())).then_some(known as u32)
+    }
+
+    fn set(&self, meters: NonZeroU32, index: u32) {
+        self.0.store(u64::from(meters.get()) << 32 | u64::from(index), Ordering::Relaxed);
+    }
+}
+
+impl Clone for KnownLane {
+    fn clone(&self) -> Self {
+        Self(AtomicU64::new(self.0.load(Ordering::Relaxed)))
+    }
+}
+
 #[derive(Debug)]
 struct Inner {
+    /// No other meters of this process have it.
+    number: NonZeroU32,
     lanes: Lanes,
     /// What came after the last lane that there was room for.
     overflow: Lane,
@@ -104,15 +129,37 @@ impl Meters {
     fn with(limits: Limits, through: Option<Arc<Instruments>>) -> Self {
         let overflow = vec![KeyValue::new("otel.metric.overflow", true)];
         let overflow = Lane::new(Parts::default(), overflow, through.clone(), limits);
-        Self(Arc::new(Inner { lanes: Lanes::new(limits.lanes_max), overflow, through, limits }))
+        // More of them than there are numbers would need years.
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let number = NonZeroU32::new(NEXT.fetch_add(1, Ordering::Relaxed)).unwrap_or(NonZeroU32::MAX);
+        let lanes = Lanes::new(limits.lanes_max);
+        Self(Arc::new(Inner { number, lanes, overflow, through, limits }))
     }
 
     /// The lane of those names. It stays for as long as the meters: look it up at every step, or keep it.
     pub fn lane(&self, key: &LaneKey<'_>) -> &Lane {
+        self.at(self.index(key))
+    }
+
+    fn index(&self, key: &LaneKey<'_>) -> Option<u32> {
         let inner = &*self.0;
         let parts = Parts::of(key, inner.limits.value_bytes_max);
         let make = || Lane::new(parts, parts.attributes(), inner.through.clone(), inner.limits);
-        inner.lanes.get(&parts, make).unwrap_or(&inner.overflow)
+        inner.lanes.get(&parts, make)
+    }
+
+    fn at(&self, index: Option<u32>) -> &Lane {
+        index.and_then(|index| self.0.lanes.at(index)).unwrap_or(&self.0.overflow)
+    }
+
+    /// As [`lane`](Self::lane), looked up only where it is not known yet.
+    pub(crate) fn remembered<'k>(&self, known: &KnownLane, key: impl FnOnce() -> LaneKey<'k>) -> &Lane {
+        let index = known.get(self.0.number).unwrap_or_else(|| {
+            let index = self.index(&key()).unwrap_or(u32::MAX);
+            known.set(self.0.number, index);
+            index
+        });
+        self.at(Some(index))
     }
 
     fn lanes(&self) -> impl Iterator<Item = &Lane> {

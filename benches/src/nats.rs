@@ -1,0 +1,98 @@
+//! async-nats: JetStream, publish acknowledgements and a pull consumer.
+
+use crate::client::{BODY, Client, address, unique};
+use anyhow::{Context as _, Result};
+use async_nats::jetstream::consumer::{PullConsumer, pull};
+use async_nats::jetstream::{self, stream};
+use async_trait::async_trait;
+use futures::StreamExt as _;
+use hopscope_async_nats::TracedJetStream;
+use hopscope_sdk::Telemetry;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+pub struct Nats {
+    name: String,
+    jetstream: Side,
+    consumer: PullConsumer,
+}
+
+enum Side {
+    Raw(jetstream::Context),
+    Traced(TracedJetStream),
+}
+
+impl Nats {
+    pub async fn open(telemetry: Option<&Telemetry>) -> Result<Self> {
+        let client = async_nats::connect(address("HOPSCOPE_TEST_NATS")?).await?;
+        let jetstream = jetstream::new(client);
+        let name = unique("bench");
+        let config = stream::Config {
+            name: name.clone(),
+            subjects: vec![name.clone()],
+            storage: stream::StorageType::Memory,
+            retention: stream::RetentionPolicy::WorkQueue,
+            ..stream::Config::default()
+        };
+        let stream = jetstream.create_stream(config).await?;
+        let config = pull::Config {
+            durable_name: Some(name.clone()),
+            max_ack_pending: 10_000,
+            ..pull::Config::default()
+        };
+        let consumer = stream.create_consumer(config).await?;
+        let jetstream = match telemetry {
+            None => Side::Raw(jetstream),
+            Some(telemetry) => {
+                Side::Traced(TracedJetStream::new(jetstream).with_telemetry(telemetry.clone()))
+            }
+        };
+        Ok(Self { name, jetstream, consumer })
+    }
+}
+
+#[async_trait(?Send)]
+impl Client for Nats {
+    async fn send(&self) -> Result<()> {
+        let subject = self.name.clone();
+        match &self.jetstream {
+            Side::Raw(jetstream) => jetstream.publish(subject, BODY[..].into()).await?.await.map(drop)?,
+            Side::Traced(jetstream) => jetstream.publish(subject, BODY[..].into()).await?.await.map(drop)?,
+        }
+        Ok(())
+    }
+
+    async fn consume(&mut self, messages: usize) -> Result<Duration> {
+        let mut first = None;
+        match &self.jetstream {
+            Side::Raw(_) => {
+                let mut stream = self.consumer.messages().await?;
+                for _ in 0..messages {
+                    let message = stream.next().await.context("the stream has ended")??;
+                    first.get_or_insert_with(Instant::now);
+                    black_box(&message.payload);
+                    message.ack().await.map_err(anyhow::Error::from_boxed)?;
+                }
+            }
+            Side::Traced(jetstream) => {
+                let mut stream = jetstream.messages(&self.consumer).await?;
+                for _ in 0..messages {
+                    let message = stream.next().await.context("the stream has ended")??;
+                    first.get_or_insert_with(Instant::now);
+                    let work = message.process();
+                    black_box(&work.message().payload);
+                    work.ack().await.map_err(anyhow::Error::from_boxed)?;
+                }
+            }
+        }
+        Ok(first.map_or(Duration::ZERO, |first| first.elapsed()))
+    }
+
+    async fn close(self: Box<Self>) {
+        let jetstream = match &self.jetstream {
+            Side::Raw(jetstream) => jetstream,
+            Side::Traced(jetstream) => jetstream.inner(),
+        };
+        let _ = jetstream.delete_stream(&self.name).await;
+    }
+}
