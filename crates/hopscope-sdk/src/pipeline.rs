@@ -97,6 +97,9 @@ impl Pipeline {
     }
 
     fn export(&self, record: &Record, kept: Option<&'static str>, worth: Worth) {
+        if !self.outlet.takes_any() {
+            return;
+        }
         thread_local! {
             static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
         }

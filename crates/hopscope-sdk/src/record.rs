@@ -309,6 +309,10 @@ impl Record {
             let problems: SmallVec<[&str; 4]> = problems.iter().map(String::as_str).collect();
             out.put("hopscope.context.problems", Value::Texts(&problems));
         }
+        if self.stage != Stage::Settle {
+            out.text("hopscope.context.raw_trace", self.facts.origin.raw_trace.as_deref().unwrap_or_default());
+            out.text("hopscope.context.raw_span", self.facts.origin.raw_span.as_deref().unwrap_or_default());
+        }
         if let Some(disposition) = self.disposition {
             out.text("hopscope.disposition", disposition.name());
         }

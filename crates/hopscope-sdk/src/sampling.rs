@@ -54,24 +54,24 @@ impl Sampling {
         Self { destinations: sampler.into() }
     }
 
-    /// Whether a step on that destination is kept.
+    /// Whether a step on that destination is kept. `decided` is what the parent decided, or whoever sent the message.
     pub(crate) fn keeps<'d>(
         &self,
         destination: &dyn Fn() -> Cow<'d, str>,
         trace: TraceId,
-        parent: Option<&SpanContext>,
+        decided: Option<bool>,
     ) -> bool {
-        self.destinations.of_named(destination).keeps(trace, parent.filter(|parent| parent.is_valid()))
+        self.destinations.of_named(destination).keeps(trace, decided)
     }
 }
 
 impl Sampler {
-    fn keeps(&self, trace: TraceId, parent: Option<&SpanContext>) -> bool {
-        match (self, parent) {
+    fn keeps(&self, trace: TraceId, decided: Option<bool>) -> bool {
+        match (self, decided) {
             (Self::Always, _) => true,
             (Self::Never, _) => false,
             (Self::Ratio(share), _) => is_in_share(*share, trace),
-            (Self::ParentBased(_), Some(parent)) => parent.is_sampled(),
+            (Self::ParentBased(_), Some(decided)) => decided,
             (Self::ParentBased(root), None) => match root {
                 Root::Always => true,
                 Root::Never => false,
@@ -100,7 +100,8 @@ impl ShouldSample for Sampling {
         _links: &[Link],
     ) -> SamplingResult {
         let parent = parent.map(|parent| parent.span().span_context().clone());
-        let decision = if self.keeps(&|| Cow::Borrowed(""), trace, parent.as_ref()) {
+        let decided = parent.as_ref().filter(|parent| parent.is_valid()).map(SpanContext::is_sampled);
+        let decision = if self.keeps(&|| Cow::Borrowed(""), trace, decided) {
             SamplingDecision::RecordAndSample
         } else {
             SamplingDecision::Drop
@@ -113,12 +114,7 @@ impl ShouldSample for Sampling {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use opentelemetry::trace::{SpanId, TraceFlags, TraceState};
     use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator, Sampler as Theirs};
-
-    fn parent(flags: TraceFlags) -> SpanContext {
-        SpanContext::new(TraceId::from(1_u128), SpanId::from(1_u64), flags, true, TraceState::NONE)
-    }
 
     #[test]
     fn a_ratio_decides_as_opentelemetrys_does() {
@@ -135,7 +131,6 @@ mod tests {
 
     #[test]
     fn a_parent_decides_where_it_is_asked() {
-        let (yes, no) = (parent(TraceFlags::SAMPLED), parent(TraceFlags::NOT_SAMPLED));
         let trace = TraceId::from(u128::MAX);
         for (sampler, of_yes, of_no, of_none) in [
             (Sampler::default(), true, false, true),
@@ -145,7 +140,7 @@ mod tests {
             (Sampler::Never, false, false, false),
             (Sampler::Ratio(0.5), false, false, false),
         ] {
-            let got = [Some(&yes), Some(&no), None].map(|parent| sampler.keeps(trace, parent));
+            let got = [Some(true), Some(false), None].map(|decided| sampler.keeps(trace, decided));
             assert_eq!(got, [of_yes, of_no, of_none], "{sampler:?}");
         }
     }

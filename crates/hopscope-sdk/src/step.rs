@@ -244,13 +244,13 @@ fn new_context(pipeline: &Pipeline, record: &Record, of_parent: SpanContext) -> 
     } else {
         (ids.new_trace_id(), TraceState::NONE)
     };
-    // A consumer whose trace is its own asks the message's.
-    let decider = if of_parent.is_valid() {
-        Some(&of_parent)
-    } else {
-        record.members.first().map(|member| &member.context)
+    // A consumer whose trace is its own asks the message's context, or what its sender decided without one.
+    let sender = || match record.members.first() {
+        Some(member) if member.context.is_valid() => Some(member.context.is_sampled()),
+        _ => record.facts.origin.decision,
     };
-    let is_sampled = pipeline.sampling().keeps(&|| record.name(), trace, decider);
+    let decided = if of_parent.is_valid() { Some(of_parent.is_sampled()) } else { sender() };
+    let is_sampled = pipeline.sampling().keeps(&|| record.name(), trace, decided);
     let flags = if is_sampled { TraceFlags::SAMPLED } else { TraceFlags::NOT_SAMPLED };
     SpanContext::new(trace, ids.new_span_id(), flags, false, state)
 }

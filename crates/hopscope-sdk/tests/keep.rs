@@ -149,3 +149,14 @@ fn a_destination_has_its_own_sampler() {
     }
     assert_eq!(names(&records), ["send payments"]);
 }
+
+/// `b3: 0` is a decision without a context.
+#[test]
+fn a_sender_that_decided_and_says_no_more_is_heard() {
+    for (b3, expected) in [("0", [""; 0].as_slice()), ("1", &["poll orders"])] {
+        let records = Records::new(Sampling::default(), Keep::default());
+        let headers = MapHeaders(vec![("b3".into(), Some(b3.as_bytes().to_vec()))]);
+        records.telemetry().receive("poll", ORDERS, &Details::default(), &headers);
+        assert_eq!(names(&records), expected, "b3: {b3}");
+    }
+}

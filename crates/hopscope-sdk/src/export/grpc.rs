@@ -48,12 +48,20 @@ pub(super) fn verdict(
     };
     match code {
         0 => http::partial_success(body.get(PREFIX_BYTES..).unwrap_or_default()),
+        8 | 11 if is_size(text("grpc-message").unwrap_or_default()) => Verdict::TooLarge { why: why() },
         // CANCELLED, DEADLINE_EXCEEDED, ABORTED, OUT_OF_RANGE, UNAVAILABLE, DATA_LOSS.
         1 | 4 | 10 | 11 | 14 | 15 => Verdict::Later { pause, why: why() },
         // RESOURCE_EXHAUSTED can be recovered from only where the endpoint says when.
         8 if pause.is_some() => Verdict::Later { pause, why: why() },
         _ => Verdict::never(why()),
     }
+}
+
+/// gRPC has no code for a message over the limit: grpc-go, Java and C++ say RESOURCE_EXHAUSTED, tonic OUT_OF_RANGE, and all
+/// of them say it in words. The message is percent-encoded.
+fn is_size(message: &str) -> bool {
+    let message = message.replace("%20", " ").to_ascii_lowercase();
+    ["larger than max", "too large", "exceeds maximum size"].iter().any(|words| message.contains(words))
 }
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -137,6 +145,21 @@ mod tests {
                 }
                 _ => assert!(matches!(answer, Verdict::Never { .. }), "{code}"),
             }
+        }
+    }
+
+    #[test]
+    fn a_message_over_the_limit_is_told_from_what_is_exhausted() {
+        for (code, message, is_too_large) in [
+            ("8", "grpc: received message larger than max (5242880 vs. 4194304)", true),
+            ("8", "gRPC%20message%20exceeds%20maximum%20size%204194304: 5242880", true),
+            ("11", "Error, decoded message length too large: found 5242880 bytes", true),
+            ("8", "out of memory", false),
+            ("3", "too large", false),
+        ] {
+            let trailers = headers(&[("grpc-status", code), ("grpc-message", message)]);
+            let answer = verdict(StatusCode::OK, &HeaderMap::new(), &[], Some(&trailers));
+            assert_eq!(matches!(answer, Verdict::TooLarge { .. }), is_too_large, "{code} {message}");
         }
     }
 

@@ -28,7 +28,7 @@ impl Health {
                 }
             }
             Verdict::Taken { rejected, why } => self.see_loss(*rejected, why),
-            Verdict::Never { why } => self.see_loss(number, why),
+            Verdict::Never { why } | Verdict::TooLarge { why } => self.see_loss(number, why),
             Verdict::Later { why, .. } => {
                 if !std::mem::replace(&mut self.is_failing, true) {
                     tracing::warn!(what, why, "cannot be exported now, kept");

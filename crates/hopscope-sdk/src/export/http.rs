@@ -12,6 +12,7 @@ pub(super) fn verdict(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> V
     match status.as_u16() {
         200..300 => partial_success(body),
         429 | 502 | 503 | 504 => Verdict::Later { pause: retry_after(headers), why: why() },
+        413 => Verdict::TooLarge { why: why() },
         _ => Verdict::never(why()),
     }
 }
@@ -51,9 +52,10 @@ mod tests {
         for status in [429, 502, 503, 504] {
             assert!(matches!(of(status), Verdict::Later { pause: None, .. }), "{status}");
         }
-        for status in [301, 400, 401, 403, 404, 413, 500, 501] {
+        for status in [301, 400, 401, 403, 404, 500, 501] {
             assert!(matches!(of(status), Verdict::Never { .. }), "{status}");
         }
+        assert!(matches!(of(413), Verdict::TooLarge { .. }));
     }
 
     #[test]

@@ -24,6 +24,11 @@ pub(crate) mod worker;
 pub(crate) trait Outlet: Send + Sync + std::fmt::Debug {
     /// Takes one encoded `Span` of our own scope. Never waits, never fails: what cannot be held is counted there.
     fn push(&self, span: &[u8], worth: Worth);
+
+    /// False: there is nobody to take any, so none need be encoded.
+    fn takes_any(&self) -> bool {
+        true
+    }
 }
 
 /// What a span is worth when there is no room for all.

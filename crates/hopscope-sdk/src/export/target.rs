@@ -29,6 +29,8 @@ pub(crate) enum Verdict {
     Later { pause: Option<Duration>, why: String },
     /// Never: the same request would be refused again.
     Never { why: String },
+    /// Not as one request: what is in it may be taken in smaller ones.
+    TooLarge { why: String },
 }
 
 impl Verdict {

@@ -67,9 +67,9 @@ impl Topic {
         };
         let (bytes, bytes_max) = (body.len(), self.sink.message_bytes_max());
         if bytes > bytes_max {
-            return Verdict::never(format_args!(
-                "too long for the topic, bytes={bytes}, bytes_max={bytes_max}"
-            ));
+            return Verdict::TooLarge {
+                why: format!("too long for the topic, bytes={bytes}, bytes_max={bytes_max}"),
+            };
         }
         let signal = match signal {
             Signal::Traces => "traces",

@@ -3,7 +3,7 @@
 use super::backoff::Backoff;
 use super::envelope::Envelope;
 use super::health::Health;
-use super::queue::Queue;
+use super::queue::{Batch, Queue};
 use super::target::{Signal, Target, Verdict};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,9 +19,7 @@ pub(crate) async fn run(queue: Queue, target: Target, envelope: Arc<Envelope>, m
         // Before the last round: what comes after it finds the queue closed.
         let is_closed = queue.is_closed();
         while let Some(batch) = queue.take() {
-            request.clear();
-            envelope.write_traces(&mut request, batch.frames());
-            let verdict = target.send(Signal::Traces, &request).await;
+            let verdict = send(&target, &envelope, &batch, &mut request).await;
             health.see(&verdict, batch.spans());
             let now_dropped = queue.counts().dropped;
             if now_dropped > dropped {
@@ -33,7 +31,7 @@ pub(crate) async fn run(queue: Queue, target: Target, envelope: Arc<Envelope>, m
                     backoff.reset();
                     queue.finish(batch, rejected);
                 }
-                Verdict::Never { .. } => {
+                Verdict::Never { .. } | Verdict::TooLarge { .. } => {
                     backoff.reset();
                     let all = batch.spans();
                     queue.finish(batch, all);
@@ -50,6 +48,37 @@ pub(crate) async fn run(queue: Queue, target: Target, envelope: Arc<Envelope>, m
             return;
         }
     }
+}
+
+/// Sends a batch: as one request, and where that is too large for the target in halves, as small as they must be. Where
+/// one of those cannot be sent now the whole batch is to come again: a span may arrive twice, none is lost.
+async fn send(target: &Target, envelope: &Envelope, batch: &Batch, request: &mut Vec<u8>) -> Verdict {
+    let spans = batch.frames().count();
+    let (mut parts, mut rejected, mut told) = (vec![(0, spans)], 0, String::new());
+    while let Some((skipped, taken)) = parts.pop() {
+        request.clear();
+        envelope.write_traces(request, batch.frames().skip(skipped).take(taken));
+        match target.send(Signal::Traces, request).await {
+            Verdict::Taken { rejected: more, why } => {
+                rejected += more;
+                if more > 0 {
+                    told = why;
+                }
+            }
+            Verdict::TooLarge { .. } if taken > 1 => {
+                let half = taken / 2;
+                parts.push((skipped + half, taken - half));
+                parts.push((skipped, half));
+            }
+            // A part that is never taken must not take the others with it.
+            Verdict::Never { why } | Verdict::TooLarge { why } if taken < spans => {
+                rejected += taken as u64;
+                told = why;
+            }
+            verdict => return verdict,
+        }
+    }
+    Verdict::Taken { rejected, why: told }
 }
 
 /// Bytes of the buffer for requests that are kept between two of them.

@@ -21,6 +21,7 @@ struct Gate {
 impl TopicSink for Gate {
     fn send<'a>(&'a self, body: Vec<u8>, headers: &'a [(&'a str, &'a str)]) -> SinkFuture<'a> {
         Box::pin(async move {
+            assert!(body.len() <= BYTES_MAX);
             assert_eq!(headers, [("content-type", "application/x-protobuf"), ("hopscope-signal", "traces")]);
             let takes_one = |refusals: usize| refusals.checked_sub(1);
             if self.refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, takes_one).is_ok() {
@@ -34,9 +35,12 @@ impl TopicSink for Gate {
     }
 
     fn message_bytes_max(&self) -> usize {
-        1_000_000
+        BYTES_MAX
     }
 }
+
+/// Of one message.
+const BYTES_MAX: usize = 1000;
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -140,4 +144,17 @@ async fn a_close_keeps_its_deadline() {
     tokio::task::spawn_blocking(close).await.expect("no panic");
     push(&queue, 1);
     assert_eq!(queue.counts(), Counts { ended: 10, exported: 2, failed: 2, dropped: 6, ..Counts::default() });
+}
+
+#[tokio::test]
+async fn what_is_too_large_for_the_target_is_sent_in_parts() {
+    let sink = gate(1000, 0, false);
+    let queue = start(&sink, 300, 300, quick());
+    push(&queue, 150);
+    // This one fits into no message.
+    queue.push(&[0x0a; 2 * BYTES_MAX], Worth::Ordinary);
+    push(&queue, 149);
+    assert!(flush(&queue, LONG).await);
+    assert_eq!(queue.counts(), Counts { ended: 300, exported: 299, failed: 1, ..Counts::default() });
+    assert!(sink.taken.lock().expect("no panic").len() > 1);
 }

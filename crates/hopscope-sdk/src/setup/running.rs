@@ -37,6 +37,10 @@ impl Outlet for Each {
     fn push(&self, span: &[u8], worth: Worth) {
         self.0.iter().for_each(|queue| queue.push(span, worth));
     }
+
+    fn takes_any(&self) -> bool {
+        !self.0.is_empty()
+    }
 }
 
 impl Export {
