@@ -6,6 +6,7 @@
 
 mod bench;
 mod brokers;
+mod capabilities;
 mod demo;
 mod python;
 mod run;
@@ -35,7 +36,7 @@ enum Chore {
     /// Everything that must be green before a change lands: format, lints, tidy, test
     Ci,
     /// Check what compilers do not: the map, file names, purity of the model, generated files
-    Tidy,
+    Tidy(tidy::Options),
     /// Play the order flow through four real brokers
     Demo(demo::Options),
     /// Run the benchmarks and compare each figure with its gate
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
         Chore::Brokers(command) => brokers::command(command),
         Chore::Test(options) => test::test(&options),
         Chore::Ci => test::ci(),
-        Chore::Tidy => tidy::tidy(),
+        Chore::Tidy(options) => tidy::tidy(&options),
         Chore::Demo(options) => demo::demo(&options),
         Chore::Bench(options) => bench::bench(&options),
         Chore::Size => size::size(),

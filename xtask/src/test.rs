@@ -35,7 +35,7 @@ pub fn test(options: &Options) -> Result<bool> {
     let mut report = Report::default();
     let everything = options.filter.is_empty();
     if everything {
-        report.step("tidy", |_| tidy::tidy());
+        report.step("tidy", |_| tidy::tidy(&tidy::Options::default()));
     }
     let mut up = brokers::Up::default();
     if !options.no_brokers {

@@ -3,9 +3,11 @@
 //! Each check is a pure function from text to findings, with a test that sees it fail. Findings fail the chore,
 //! warnings are only printed.
 
+use crate::capabilities;
 use crate::run;
 use crate::source::{self, File};
 use anyhow::{Context as _, Result};
+use clap::Args;
 use std::collections::BTreeSet;
 use std::fs;
 
@@ -27,8 +29,19 @@ const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 const FOREIGN_FOLDERS: &[&str] =
     &[concat!("/", "root/"), concat!("/", "work/"), concat!("/", "home/runner/")];
 
+/// Options of `cargo xtask tidy`.
+#[derive(Args, Default)]
+pub struct Options {
+    /// Write the tables anew that are made from data, then check
+    #[arg(long)]
+    write: bool,
+}
+
 /// Runs all checks and prints what they find; true if nothing was found.
-pub fn tidy() -> Result<bool> {
+pub fn tidy(options: &Options) -> Result<bool> {
+    if options.write {
+        capabilities::write()?;
+    }
     let findings = findings()?;
     for finding in &findings {
         println!("tidy: {finding}");
@@ -51,6 +64,7 @@ fn findings() -> Result<Vec<String>> {
             println!("tidy: warning: {warning}");
         }
     }
+    findings.extend(capabilities::findings(&files));
     findings.extend(stale_generated_files()?);
     Ok(findings)
 }
