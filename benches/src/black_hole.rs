@@ -34,7 +34,7 @@ pub async fn run(broker: Broker, time: Duration, rate: u32) -> Result<()> {
             let index = (round + turn) % variations.len();
             let latency = at_rate(&*variations[index].client, rate, TURN).await?;
             if index == 1 {
-                sent += 1;
+                sent += latency.sends;
             }
             if round > 0 {
                 measured[index].push(latency);
@@ -50,16 +50,14 @@ pub async fn run(broker: Broker, time: Duration, rate: u32) -> Result<()> {
     let guard = variations[1].guard().context("it is traced")?;
     let counts = guard.counts();
     figure::tell("black_hole.minutes", minutes, "min");
-    figure::tell("black_hole.turns", sent as f64, "of 3 s traced");
-    figure::tell("black_hole.ended", counts.ended as f64, "spans");
     figure::tell("black_hole.dropped", counts.dropped as f64, "spans");
     figure::tell("black_hole.queued", counts.queued as f64, "spans");
     let accounted = counts.dropped + counts.queued + counts.exported + counts.failed;
     figure::holds(
         "black_hole.accounted",
-        &format!("{accounted} of {}", counts.ended),
-        "every span",
-        accounted == counts.ended && counts.dropped > 0 && counts.exported == 0,
+        &format!("{accounted} of {sent}"),
+        "every traced send",
+        counts.ended == sent && accounted == sent && counts.dropped > 0 && counts.exported == 0,
     );
     figure::at_most(
         "black_hole.queue",

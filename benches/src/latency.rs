@@ -22,7 +22,9 @@ const TICK: Duration = Duration::from_millis(2);
 pub struct Latency {
     pub p50_us: f64,
     pub p99_us: f64,
-    /// Sends a second that were confirmed.
+    /// Sends that were confirmed.
+    pub sends: u64,
+    /// The same, a second.
     pub per_second: f64,
 }
 
@@ -105,6 +107,7 @@ pub async fn at_rate(client: &dyn Client, rate: u32, time: Duration) -> Result<L
     Ok(Latency {
         p50_us: figure::percentile(&took, 0.5),
         p99_us: figure::percentile(&took, 0.99),
+        sends: took.len() as u64,
         per_second,
     })
 }

@@ -9,7 +9,7 @@ use async_nats::{Client, HeaderMap, Message, Subject, SubscribeError, Subscriber
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use hopscope_sdk::dead_letter::Original;
-use hopscope_sdk::{Delivery, Details, Failure, Place, Server, Telemetry, Traced};
+use hopscope_sdk::{Body, Delivery, Details, Failure, Place, Server, Telemetry, Traced};
 use std::fmt::Debug;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -82,6 +82,7 @@ impl TracedClient {
             message_id: message_id(Some(&headers)),
             correlation_id: conversation,
             body_bytes: Some(payload.len() as u64),
+            body: Body(&payload),
             template: template(&subject),
             ..Details::default()
         };
@@ -157,6 +158,7 @@ pub(crate) fn receive(
         message_id: message_id(headers),
         correlation_id: conversation,
         body_bytes: Some(message.payload.len() as u64),
+        body: Body(&message.payload),
         copied_from: copied.as_ref().map(Original::copied_from),
         template: template(&message.subject),
         ..Details::default()

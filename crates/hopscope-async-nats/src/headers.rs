@@ -43,6 +43,10 @@ impl CarrierMut for NatsHeaders<&mut HeaderMap> {
 
     /// Headers of NATS are lines of text.
     fn set_bytes(&mut self, _name: &str, _value: &[u8]) {}
+
+    fn as_headers(&self) -> Option<&dyn Headers> {
+        Some(self)
+    }
 }
 
 impl Injector for NatsHeaders<&mut HeaderMap> {

@@ -12,7 +12,7 @@ use async_nats::jetstream::message::{OutboundMessage, PublishMessage};
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::subject::ToSubject;
 use bytes::Bytes;
-use hopscope_sdk::{CopiedFrom, Details, Place, Sending, Telemetry, Value};
+use hopscope_sdk::{Body, CopiedFrom, Details, Place, Sending, Telemetry, Value};
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 
@@ -98,6 +98,7 @@ impl TracedJetStream {
             server: as_server(self.server.as_ref()),
             message_id: message_id(Some(&headers)),
             body_bytes: Some(payload.len() as u64),
+            body: Body(&payload),
             copied_from,
             template: template(&subject),
             ..Details::default()

@@ -13,7 +13,7 @@ use async_nats::jetstream::consumer::{
 };
 use futures::{Stream, StreamExt};
 use hopscope_sdk::dead_letter::Original;
-use hopscope_sdk::{Delivery, Details, Place, Telemetry, Value};
+use hopscope_sdk::{Body, Delivery, Details, Place, Telemetry, Value};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -258,6 +258,7 @@ impl Receiver {
             server: as_server(self.server.as_ref()),
             message_id: message_id(headers),
             body_bytes: Some(message.payload.len() as u64),
+            body: Body(&message.payload),
             copied_from: copied.as_ref().map(Original::copied_from),
             ..Details::default()
         };

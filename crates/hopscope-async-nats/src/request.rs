@@ -6,7 +6,7 @@ use async_nats::client::PublishError;
 use async_nats::subject::ToSubject;
 use async_nats::{HeaderMap, Message, Request, RequestError};
 use bytes::Bytes;
-use hopscope_sdk::{Details, Place, Traced};
+use hopscope_sdk::{Body, Details, Place, Traced};
 
 impl TracedClient {
     /// Sends a request and waits for its reply; see [`Client::request`](async_nats::Client::request).
@@ -41,6 +41,7 @@ impl TracedClient {
             server: as_server(self.server.as_ref()),
             message_id: message_id(Some(&headers)),
             body_bytes: Some(request.payload.as_ref().map_or(0, Bytes::len) as u64),
+            body: Body(request.payload.as_deref().unwrap_or_default()),
             ..Details::default()
         };
         let place = Place::Nats { subject: &subject };

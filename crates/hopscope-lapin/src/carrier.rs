@@ -61,6 +61,10 @@ impl CarrierMut for AmqpHeaders {
         self.remove(&|key| key.eq_ignore_ascii_case(name.as_bytes()));
         self.0.insert(key, AMQPValue::LongString(LongString::from(value)));
     }
+
+    fn as_headers(&self) -> Option<&dyn Headers> {
+        Some(self)
+    }
 }
 
 impl AmqpHeaders {

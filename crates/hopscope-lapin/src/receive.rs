@@ -5,7 +5,7 @@ use crate::channel::{Settings, text};
 use crate::death::original;
 use crate::publish::template;
 use hopscope_sdk::dead_letter::Original;
-use hopscope_sdk::{Attribute, CopyKind, Delivery, Details, Place, Value};
+use hopscope_sdk::{Attribute, Body, CopyKind, Delivery, Details, Place, Value};
 use lapin::types::{AMQPValue, FieldTable};
 
 /// Records that this message was handed over.
@@ -65,6 +65,7 @@ fn describe<R>(
         keys: &keys,
         attempt: attempt(headers, message.redelivered, copied.as_ref()),
         body_bytes: u64::try_from(message.data.len()).ok(),
+        body: Body(&message.data),
         broker_time_ns: broker_time_ns(headers),
         copied_from: copied.as_ref().map(Original::copied_from),
         attributes,

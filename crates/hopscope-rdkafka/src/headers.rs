@@ -48,6 +48,10 @@ impl CarrierMut for KafkaHeaders<'_> {
         self.remove(&|key| key.eq_ignore_ascii_case(name.as_bytes()));
         *self.0 = mem::take(self.0).insert(Header { key: name, value: Some(value) });
     }
+
+    fn as_headers(&self) -> Option<&dyn Headers> {
+        Some(self)
+    }
 }
 
 impl Injector for KafkaHeaders<'_> {

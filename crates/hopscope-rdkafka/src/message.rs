@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use crate::{KafkaHeaders, ReadHeaders, raw};
-use hopscope_sdk::{Attribute, CopyKind, Delivery, Details, Place, Sending, Telemetry, Value, dead_letter};
+use hopscope_sdk::{Attribute, Body, CopyKind, Delivery, Details, Place, Sending, Telemetry, Value, dead_letter};
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Message, OwnedHeaders, Timestamp};
 use rdkafka::producer::future_producer::{Delivery as Stored, OwnedDeliveryResult};
 
@@ -28,6 +28,7 @@ impl<'a> Outgoing<'a> {
             attributes: tombstone.as_slice(),
             key: key_text(self.key),
             body_bytes: self.payload.map(|payload| payload.len() as u64),
+            body: Body(self.payload.unwrap_or_default()),
             ..client.details()
         })
     }
@@ -96,6 +97,7 @@ pub(crate) fn delivery(
         attributes: tombstone.as_slice(),
         key: key_text(message.key()),
         body_bytes: message.payload().map(|payload| payload.len() as u64),
+        body: Body(message.payload().unwrap_or_default()),
         attempt: attempt.and_then(|retry| retry.attempts).map(|made| made.saturating_add(1)),
         broker_time_ns,
         origin_time_ns,

@@ -50,6 +50,10 @@ impl<M: MessageTrait> CarrierMut for RocketMqHeaders<'_, M> {
 
     /// Properties are text.
     fn set_bytes(&mut self, _name: &str, _value: &[u8]) {}
+
+    fn as_headers(&self) -> Option<&dyn Headers> {
+        Some(self)
+    }
 }
 
 /// What stands between name and value, and between properties.

@@ -3,7 +3,7 @@
 use crate::carrier::ReadHeaders;
 use crate::names;
 use crate::origin::{copied_from, property};
-use hopscope_sdk::{Attribute, Delivery, Details, Place, Server, Telemetry, Value, dead_letter};
+use hopscope_sdk::{Attribute, Body, Delivery, Details, Place, Server, Telemetry, Value, dead_letter};
 use rocketmq_model::common::message::MessageTrait;
 use rocketmq_model::common::message::message_ext::MessageExt;
 use smallvec::SmallVec;
@@ -74,7 +74,8 @@ impl Reader {
             message_id: property(properties, names::UNIQ_KEY),
             correlation_id: property(properties, names::CORRELATION_ID),
             attempt: attempt(topic, reconsumed),
-            body_bytes: message.get_body().and_then(|body| u64::try_from(body.len()).ok()),
+            body_bytes: message.get_body().map(|body| body.len() as u64),
+            body: Body(message.get_body().map_or(&[], |body| body)),
             broker_time_ns: nanoseconds(message.store_timestamp()),
             origin_time_ns: nanoseconds(message.born_timestamp()),
             copied_from,

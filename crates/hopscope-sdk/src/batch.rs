@@ -42,7 +42,7 @@ impl Telemetry {
         place: Place<'_>,
         details: &Details<'_>,
     ) -> SendingBatch {
-        let facts = Facts::new(&place, details, self.settings().limits.value_bytes_max);
+        let facts = Facts::new(&place, details, self.settings());
         let (around, members) = (Around::current(), SmallVec::new());
         let step = Step::start(self, facts, Start { operation, stage: Stage::SendBatch, around, members });
         SendingBatch { step, telemetry: self.clone(), messages: Vec::new(), body_bytes: 0 }
@@ -63,7 +63,7 @@ impl SendingBatch {
     /// Makes the context of the next message and writes it into its headers. The number that is returned, counting
     /// from 0, names the message in the other calls.
     pub fn create(&mut self, place: Place<'_>, details: &Details<'_>, headers: &mut dyn CarrierMut) -> usize {
-        let facts = Facts::new(&place, details, self.telemetry.settings().limits.value_bytes_max);
+        let facts = Facts::new(&place, details, self.telemetry.settings());
         self.body_bytes += details.body_bytes.unwrap_or(0);
         let start = Start {
             operation: "create",
@@ -73,6 +73,7 @@ impl SendingBatch {
         };
         let create = Step::start(&self.telemetry, Arc::clone(&facts), start);
         let context = create.span_context();
+        create.capture(headers);
         if self.telemetry.injects_at(&place) {
             let around = create.around().ambient();
             carrier::inject_span(self.telemetry.formats(), &context, around, headers);

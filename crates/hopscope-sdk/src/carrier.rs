@@ -24,6 +24,12 @@ pub trait CarrierMut {
     /// The same with a value that is no text. Where the client's headers are text (NATS, RocketMQ) it does nothing: a
     /// value in another form would be another value.
     fn set_bytes(&mut self, name: &str, value: &[u8]);
+
+    /// The headers as they are, for those that are to be recorded ([`Capture`](crate::Capture)). `None` where they can
+    /// only be written.
+    fn as_headers(&self) -> Option<&dyn Headers> {
+        None
+    }
 }
 
 /// Where a message came from, as its headers say.

@@ -1,6 +1,6 @@
 //! [`Details`]: what else is known about a message, and how that is written as attributes.
 
-use crate::Place;
+use crate::{Body, Place};
 use crate::value::{Attribute, Sink, Value};
 use opentelemetry::trace::SpanContext;
 
@@ -26,8 +26,10 @@ pub struct Details<'a> {
     pub keys: &'a [&'a str],
     /// Delivery attempt, from 1.
     pub attempt: Option<u32>,
-    /// Body, bytes.
+    /// Size of the body, bytes.
     pub body_bytes: Option<u64>,
+    /// The body, for whoever wants its hash: see [`Capture`](crate::Capture).
+    pub body: Body<'a>,
     /// When the broker stored it, by the broker's clock, nanoseconds since the Unix epoch.
     pub broker_time_ns: Option<i64>,
     /// When the sender made it, by the sender's clock, nanoseconds since the Unix epoch.

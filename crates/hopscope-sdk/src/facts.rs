@@ -8,7 +8,8 @@ use crate::spare::Spare;
 use crate::texts::{Slice, Texts};
 use crate::value::{Attribute, Sink, Value};
 use crate::meters::KnownLane;
-use crate::{CopiedFrom, CopyKind, Details, Origin, Place, Server};
+use crate::telemetry::Settings;
+use crate::{Body, Capture, CopiedFrom, CopyKind, Details, Headers, Origin, Place, Server, carrier};
 use opentelemetry::trace::SpanContext;
 use smallvec::SmallVec;
 use std::cell::RefCell;
@@ -31,6 +32,8 @@ pub(crate) struct Facts {
     copied_from: Option<Box<Original>>,
     texts: Texts,
     value_bytes_max: u32,
+    /// Keys are not to be recorded.
+    has_no_keys: bool,
     /// What the headers said; nothing on the sending side.
     pub origin: Origin,
     /// Where the metrics of these facts are: all steps of one message are counted on one lane.
@@ -110,33 +113,45 @@ struct Original {
 }
 
 impl Facts {
-    /// Copies; each text is cut at `value_bytes_max`.
-    pub fn new(place: &Place<'_>, details: &Details<'_>, value_bytes_max: u32) -> Arc<Self> {
-        Self::made(place, details, value_bytes_max, |_| {})
+    /// Copies what is to be recorded; each text is cut at the limit.
+    pub fn new(place: &Place<'_>, details: &Details<'_>, settings: &Settings) -> Arc<Self> {
+        Self::made(place, details, settings, |_| {})
     }
 
-    /// As [`new`](Self::new), with what the headers said.
+    /// As [`new`](Self::new), with what the headers say.
     pub fn received(
         place: &Place<'_>,
         details: &Details<'_>,
-        value_bytes_max: u32,
-        origin: Origin,
+        settings: &Settings,
+        headers: &dyn Headers,
     ) -> Arc<Self> {
-        Self::made(place, details, value_bytes_max, |facts| facts.origin = origin)
+        Self::made(place, details, settings, |facts| {
+            facts.origin = carrier::extract(&settings.formats, headers);
+            facts.capture(&settings.capture, headers);
+        })
     }
 
     fn made(
         place: &Place<'_>,
         details: &Details<'_>,
-        value_bytes_max: u32,
+        settings: &Settings,
         more: impl FnOnce(&mut Self),
     ) -> Arc<Self> {
         let mut shared = SPARE.take().unwrap_or_default();
         let facts = Arc::make_mut(&mut shared);
-        facts.value_bytes_max = value_bytes_max;
+        facts.value_bytes_max = settings.limits.value_bytes_max;
+        facts.has_no_keys = !settings.capture.keys.of_named(|| place.name());
         facts.learn(place, details);
+        if !details.body.0.is_empty() && *settings.capture.body_hash.of_named(|| place.name()) {
+            facts.add("hopscope.body.hash", Value::Text(&details.body.hash()));
+        }
         more(facts);
         shared
+    }
+
+    /// Takes over the headers that are to be recorded.
+    pub fn capture(&mut self, capture: &Capture, headers: &dyn Headers) {
+        capture.read(headers, &mut |attribute, values| self.add(attribute, Value::Texts(values)));
     }
 
     /// Gives the memory to the next facts, where nobody else holds these.
@@ -150,6 +165,7 @@ impl Facts {
     /// Field by field: all of it at once would be copied.
     fn clear(&mut self) {
         (self.partition, self.position, self.port, self.attempt) = (None, None, None, None);
+        self.has_no_keys = false;
         (self.body_bytes, self.broker_time_ns, self.origin_time_ns) = (None, None, None);
         self.fields = [Slice::default(); FIELDS];
         self.keys.clear();
@@ -237,7 +253,9 @@ impl Facts {
             (Field::Key, details.key),
             (Field::Template, details.template),
         ] {
-            self.set(field, text);
+            if !(self.has_no_keys && matches!(field, Field::Key)) {
+                self.set(field, text);
+            }
         }
         if let Some(server) = details.server {
             self.set(Field::Server, server.address);
@@ -250,15 +268,21 @@ impl Facts {
         self.learn_lists(details);
     }
 
+    fn add(&mut self, key: &'static str, value: Value<'_>) {
+        let packed = self.pack(value);
+        match self.attributes.iter_mut().find(|(known, _)| *known == key) {
+            Some(known) => known.1 = packed,
+            None => self.attributes.push((key, packed)),
+        }
+    }
+
     fn learn_lists(&mut self, details: &Details<'_>) {
-        if !details.keys.is_empty() {
+        if !details.keys.is_empty() && !self.has_no_keys {
             self.keys = details.keys.iter().map(|key| self.texts.push(key, self.value_bytes_max)).collect();
         }
         for &(key, value) in details.attributes {
-            let packed = self.pack(value);
-            match self.attributes.iter_mut().find(|(known, _)| *known == key) {
-                Some(known) => known.1 = packed,
-                None => self.attributes.push((key, packed)),
+            if !(self.has_no_keys && key == "messaging.rocketmq.message.keys") {
+                self.add(key, value);
             }
         }
         if let Some(original) = &details.copied_from {
@@ -345,6 +369,7 @@ impl Facts {
             keys: &keys,
             attempt: self.attempt,
             body_bytes: self.body_bytes,
+            body: Body::default(),
             broker_time_ns: self.broker_time_ns,
             origin_time_ns: self.origin_time_ns,
             copied_from: self.copied_from.as_deref().map(|original| original.view(&self.texts)),
@@ -505,7 +530,7 @@ mod tests {
             attributes: &[("n", Value::Int(1)), ("l", Value::Texts(&["a", "b"])), ("t", Value::Text("x"))],
             ..Details::default()
         };
-        let facts = Facts::new(&place, &details, 4096);
+        let facts = Facts::new(&place, &details, &Settings::default());
         assert_eq!(facts.place(), place);
         facts.with(|_, got| assert_eq!(format!("{got:?}"), format!("{details:?}")));
     }
@@ -514,7 +539,7 @@ mod tests {
     fn what_is_learned_later_is_added_and_what_is_not_known_then_stays() {
         let sent = Place::JetStream { subject: "in", stream: "", sequence: None };
         let details = Details { message_id: "m", attributes: &[("a", Value::Int(1))], ..Details::default() };
-        let mut shared = Facts::new(&sent, &details, 4096);
+        let mut shared = Facts::new(&sent, &details, &Settings::default());
         let facts = Arc::make_mut(&mut shared);
         let stored = Place::JetStream { subject: "in", stream: "ORD", sequence: Some(7) };
         facts.learn(&stored, &Details { attributes: &[("a", Value::Int(2))], ..Details::default() });
@@ -522,11 +547,5 @@ mod tests {
         facts.with(|_, got| {
             assert_eq!((got.message_id, got.attributes), ("m", &[("a", Value::Int(2))][..]));
         });
-    }
-
-    #[test]
-    fn long_values_are_cut_at_a_character() {
-        let place = Place::Nats { subject: "中文" };
-        assert_eq!(Facts::new(&place, &Details::default(), 4).place(), Place::Nats { subject: "中" });
     }
 }

@@ -46,6 +46,7 @@
 mod around;
 mod baggage;
 pub mod batch;
+mod capture;
 mod carrier;
 mod conventions;
 pub mod dead_letter;
@@ -85,6 +86,7 @@ mod value;
 pub mod work;
 
 pub use batch::{ProcessingBatch, SendingBatch};
+pub use capture::{Body, Capture};
 pub use carrier::{CarrierMut, Origin};
 pub use conventions::Conventions;
 pub use details::{CopiedFrom, CopyKind, Details, Server};

@@ -6,7 +6,7 @@ use crate::record::{Ended, Member, Stage};
 use crate::step::{Start, Step};
 use crate::{
     CopiedFrom, CopyKind, Details, Disposition, Headers, Origin, Place, Processing, Relation, Settling,
-    Telemetry, baggage, carrier,
+    Telemetry, baggage,
 };
 use opentelemetry::Context;
 use opentelemetry::baggage::BaggageExt;
@@ -50,9 +50,7 @@ impl Telemetry {
     /// What is known about a message, without a receive of its own: it came with others
     /// ([`receive_batch`](Self::receive_batch)), or another step tells of it.
     pub fn delivered(&self, place: Place<'_>, details: &Details<'_>, headers: &dyn Headers) -> Delivery {
-        let settings = self.settings();
-        let origin = carrier::extract(&settings.formats, headers);
-        let facts = Facts::received(&place, details, settings.limits.value_bytes_max, origin);
+        let facts = Facts::received(&place, details, self.settings(), headers);
         Delivery { telemetry: self.clone(), facts }
     }
 }

@@ -23,7 +23,7 @@ impl Telemetry {
     ///
     /// Where [`Details::copied_from`] knows the context that made the original, the send links to it.
     pub fn send(&self, operation: &'static str, place: Place<'_>, details: &Details<'_>) -> Sending {
-        let facts = Facts::new(&place, details, self.settings().limits.value_bytes_max);
+        let facts = Facts::new(&place, details, self.settings());
         let mut members = SmallVec::new();
         if let Some(original) = facts.original() {
             members.push(Member::plain(original.clone()));
@@ -36,7 +36,10 @@ impl Telemetry {
 impl Sending {
     /// Writes this send's context (and baggage) into the message's headers: every older context in them is
     /// removed, all other headers stay as they are. Nothing is touched where the set-up says so for the destination.
+    ///
+    /// Headers that are to be recorded ([`Capture`](crate::Capture)) are read here.
     pub fn inject(&self, headers: &mut dyn CarrierMut) {
+        self.step.capture(headers);
         if self.is_injected {
             let context = self.step.span_context();
             let around = self.step.around().ambient();

@@ -59,7 +59,7 @@ impl Telemetry {
         details: &Details<'_>,
         next: i64,
     ) -> Settling {
-        let facts = Facts::new(&place, details, self.settings().limits.value_bytes_max);
+        let facts = Facts::new(&place, details, self.settings());
         let start =
             Start { operation, stage: Stage::Settle, around: Around::current(), members: SmallVec::new() };
         Settling(Step::start(self, facts, start)).up_to(next)

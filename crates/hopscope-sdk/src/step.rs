@@ -11,7 +11,7 @@ use crate::pipeline::Pipeline;
 use crate::record::{Ended, Member, Record, Stage};
 use crate::telemetry::Path;
 use crate::value::{Attribute, Value};
-use crate::{Details, Failure, Place, Telemetry};
+use crate::{CarrierMut, Details, Failure, Place, Telemetry};
 use opentelemetry::trace::{
     Event, Link, SpanBuilder, SpanContext, Status, TraceContextExt, TraceFlags, TraceState, Tracer,
 };
@@ -142,6 +142,17 @@ impl Step {
             Work::Own { notes, .. } => {
                 lock(notes.get_or_init(Arc::default)).attributes.extend(attributes);
             }
+        }
+    }
+
+    /// Takes over those headers of a message to be sent that are to be recorded.
+    pub fn capture(&self, headers: &dyn CarrierMut) {
+        let capture = &self.telemetry.settings().capture;
+        if let (true, Some(headers)) = (capture.has_headers(), headers.as_headers()) {
+            let found = |attribute: &'static str, values: &[&str]| {
+                self.set([Value::Texts(values).to_key_value(attribute)]);
+            };
+            capture.read(headers, &mut { found });
         }
     }
 

@@ -5,7 +5,7 @@ use crate::limits::Limits;
 use crate::meters::{self, Meters};
 use crate::per_destination::PerDestination;
 use crate::pipeline::Pipeline;
-use crate::{Formats, Place};
+use crate::{Capture, Formats, Place};
 use opentelemetry::InstrumentationScope;
 use opentelemetry::global::{BoxedTracer, ObjectSafeTracer};
 use opentelemetry::metrics::Meter;
@@ -66,6 +66,7 @@ pub(crate) struct Settings {
     pub inject: PerDestination<bool>,
     pub conventions: Conventions,
     pub limits: Limits,
+    pub capture: Capture,
 }
 
 impl Default for Settings {
@@ -76,6 +77,7 @@ impl Default for Settings {
             inject: true.into(),
             conventions: Conventions::default(),
             limits: Limits::default(),
+            capture: Capture::default(),
         }
     }
 }
@@ -150,6 +152,11 @@ impl Telemetry {
     /// The same with another generation of names.
     pub fn with_conventions(self, conventions: Conventions) -> Self {
         self.with(|settings| settings.conventions = conventions)
+    }
+
+    /// The same, recording more or less of a message.
+    pub fn with_capture(self, capture: Capture) -> Self {
+        self.with(|settings| settings.capture = capture)
     }
 
     fn with(mut self, edit: impl FnOnce(&mut Settings)) -> Self {

@@ -9,7 +9,7 @@ use async_nats::jetstream::message::{OutboundMessage, PublishMessage};
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::subject::ToSubject;
 use futures::future::join_all;
-use hopscope_sdk::{Details, Place, SendingBatch};
+use hopscope_sdk::{Body, Details, Place, SendingBatch};
 
 impl TracedJetStream {
     /// Publishes all of these, and waits for every acknowledgement: one answer a message, in their order. They are on
@@ -66,6 +66,7 @@ impl TracedJetStream {
             server: as_server(self.server.as_ref()),
             message_id: &id,
             body_bytes: Some(payload.len() as u64),
+            body: Body(&payload),
             template: template(&subject),
             ..Details::default()
         };

@@ -14,7 +14,7 @@ use crate::channel::{Settings, text};
 use crate::failure::{failure, returned};
 use crate::request::REPLY_TO;
 use hopscope_sdk::opentelemetry::trace::{SpanId, TraceContextExt};
-use hopscope_sdk::{CopiedFrom, Details, Failure, Place, Sending, Telemetry};
+use hopscope_sdk::{Body, CopiedFrom, Details, Failure, Place, Sending, Telemetry};
 use lapin::options::BasicPublishOptions;
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Confirmation, PublisherConfirm};
@@ -112,6 +112,7 @@ impl Outgoing<'_> {
             correlation_id: text(self.properties.correlation_id()),
             keys: &keys,
             body_bytes: u64::try_from(self.payload.len()).ok(),
+            body: Body(self.payload),
             copied_from: self.copied_from,
             template: template(self.routing_key),
             ..Details::default()

@@ -7,7 +7,7 @@ use crate::failure::failure;
 use crate::names;
 use crate::origin::property;
 use crate::received::topic_alone;
-use hopscope_sdk::Details;
+use hopscope_sdk::{Body, Details};
 use rocketmq_client_rust::ClientResult;
 use rocketmq_model::common::message::MessageTrait;
 
@@ -31,7 +31,8 @@ impl TracedProducer {
                 let properties = reply.get_properties();
                 let details = Details {
                     correlation_id: property(properties, names::CORRELATION_ID),
-                    body_bytes: reply.get_body().and_then(|body| u64::try_from(body.len()).ok()),
+                    body_bytes: reply.get_body().map(|body| body.len() as u64),
+                    body: Body(reply.get_body().map_or(&[], |body| body)),
                     ..Details::default()
                 };
                 {

@@ -5,8 +5,9 @@ use crate::failure::failure;
 use crate::names;
 use crate::origin::property;
 use crate::received::{Attributes, described, keys, topic_alone};
+use bytes::Bytes;
 use cheetah_string::CheetahString;
-use hopscope_sdk::{Attribute, CopiedFrom, Details, Failure, Place, Sending, Telemetry, Value};
+use hopscope_sdk::{Attribute, Body, CopiedFrom, Details, Failure, Place, Sending, Telemetry, Value};
 use rocketmq_client_rust::{ClientError, ClientResult, SendResult, SendStatus};
 use rocketmq_model::common::message::MessageTrait;
 use rocketmq_model::common::message::message_queue::MessageQueue;
@@ -51,7 +52,7 @@ pub(super) struct Described {
     tag: CheetahString,
     keys: CheetahString,
     correlation_id: CheetahString,
-    body_bytes: Option<u64>,
+    body: Option<Bytes>,
     message_type: &'static str,
 }
 
@@ -64,7 +65,7 @@ impl Described {
             tag: property(names::TAGS),
             keys: property(names::KEYS),
             correlation_id: property(names::CORRELATION_ID),
-            body_bytes: message.get_body().and_then(|body| u64::try_from(body.len()).ok()),
+            body: message.get_body().cloned(),
             message_type: match kind {
                 Kind::Transaction => "transaction",
                 Kind::Plain if is_scheduled(properties) => "delay",
@@ -79,7 +80,8 @@ impl Described {
         attributes.push(("messaging.rocketmq.message.type", Value::Text(self.message_type)));
         tell(&Details {
             correlation_id: &self.correlation_id,
-            body_bytes: self.body_bytes,
+            body_bytes: self.body.as_ref().map(|body| body.len() as u64),
+            body: Body(self.body.as_deref().unwrap_or_default()),
             attributes: &attributes,
             ..Details::default()
         })

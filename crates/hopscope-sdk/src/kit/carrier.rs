@@ -31,6 +31,10 @@ impl CarrierMut for MapHeaders {
         self.0.retain(|(key, _)| !key.eq_ignore_ascii_case(name));
         self.0.push((name.to_owned(), Some(value.to_vec())));
     }
+
+    fn as_headers(&self) -> Option<&dyn Headers> {
+        Some(self)
+    }
 }
 
 /// Runs every case of the carrier contract against one client's headers.

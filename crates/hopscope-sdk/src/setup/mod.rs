@@ -56,7 +56,7 @@ use crate::meters;
 use crate::pipeline::Pipeline;
 use crate::propagator::Propagator;
 use crate::telemetry::{self, Settings};
-use crate::{Conventions, Formats, Keep, Limits, PerDestination, Relation, Sampler, Sampling, Telemetry};
+use crate::{Capture, Conventions, Formats, Keep, Limits, PerDestination, Relation, Sampler, Sampling, Telemetry};
 use environment::Environment;
 use opentelemetry::{KeyValue, global};
 use opentelemetry_sdk::Resource;
@@ -113,6 +113,8 @@ pub struct Setup {
     pub keep: Keep,
     /// How much one span may hold.
     pub limits: Option<Limits>,
+    /// Which headers are recorded, and whether keys and hashes of bodies are.
+    pub capture: Capture,
     /// How many series of metrics there may be.
     pub metrics_limits: meters::Limits,
     /// Which generation of names is written.
@@ -213,6 +215,7 @@ impl Setup {
             inject: self.inject.clone().unwrap_or_else(|| true.into()),
             conventions: self.conventions.or_else(conventions).unwrap_or_default(),
             limits: self.limits.unwrap_or_else(|| limits(environment)),
+            capture: self.capture.clone(),
         }
     }
 }
