@@ -7,6 +7,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use utoipa::ToSchema;
 
+pub use crate::doctor::{CODES, Check, DoctorAnswer, Fact, Finding};
 pub use crate::rates::{Bound, Durations, Flow, Rate, RatesAnswer};
 
 /// A 64-bit integer, as a decimal string in JSON. Times are nanoseconds since the Unix epoch.

@@ -1,8 +1,8 @@
 //! [`Client`]: one method for each answer of the API.
 
 use crate::api::{
-    DestinationsAnswer, ErrorAnswer, FindAnswer, MessageAnswer, RatesAnswer, ServicesAnswer, StatusAnswer,
-    TraceAnswer,
+    DestinationsAnswer, DoctorAnswer, ErrorAnswer, FindAnswer, MessageAnswer, RatesAnswer, ServicesAnswer,
+    StatusAnswer, TraceAnswer,
 };
 use crate::live::LiveStream;
 use crate::{Error, ErrorKind};
@@ -78,6 +78,19 @@ impl Client {
         let mut parameters = vec![("q", q)];
         parameters.extend(since.map(|since| ("since", since)));
         self.get("rates", &parameters).await
+    }
+
+    /// What keeps the estate, one service or one destination of it, from being seen whole; `since` as in a query (`1h`),
+    /// `None` for the last hour; an empty name is all of them.
+    pub async fn doctor(
+        &self,
+        since: Option<&str>,
+        service: &str,
+        destination: &str,
+    ) -> Result<DoctorAnswer, Error> {
+        let mut parameters = vec![("service", service), ("dest", destination)];
+        parameters.extend(since.map(|since| ("since", since)));
+        self.get("doctor", &parameters).await
     }
 
     /// How the server is.

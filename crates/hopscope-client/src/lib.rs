@@ -4,6 +4,7 @@
 
 pub mod api;
 mod client;
+mod doctor;
 mod error;
 mod live;
 mod rates;

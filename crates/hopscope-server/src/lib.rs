@@ -9,6 +9,7 @@
 mod api;
 mod clock;
 pub mod config;
+mod doctor;
 mod error;
 pub mod ingest;
 mod ledger;

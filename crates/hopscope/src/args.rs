@@ -16,7 +16,7 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done · 1 failed · 2 wrong usage · 3 not found · 5 partial answer · \
-6 damage found · 7 server not reachable, try again";
+6 damage or faults found · 7 server not reachable, try again";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -33,6 +33,8 @@ pub enum Command {
     },
     /// How much goes through each destination and group, and whether that is exact.
     Rates(RatesArgs),
+    /// Why do I see no traces, why are spans missing: look at the data, and try the endpoint from here.
+    Doctor(DoctorArgs),
     /// Look for damage in a store. Reads only; the server must not be running on it.
     Check(CheckArgs),
     /// Print the effective configuration and where each value came from.
@@ -127,6 +129,37 @@ pub struct RatesArgs {
     /// Begin of the range: `15m`, `24h`, an instant.
     #[arg(long, value_name = "TIME", default_value = "1h")]
     pub since: String,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Only what concerns this service.
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    pub service: String,
+    /// Only what concerns this destination (topic, stream, subject, exchange).
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    pub destination: String,
+    /// Begin of the range: `15m`, `24h`, an instant.
+    #[arg(long, value_name = "TIME", default_value = "1h")]
+    pub since: String,
+    /// OTLP endpoint to try from here. Absent: that of OTEL_EXPORTER_OTLP_ENDPOINT, else those of the server.
+    #[arg(long, value_name = "URL")]
+    pub endpoint: Option<String>,
+    /// How to ask it: `grpc` or `http/protobuf`. Absent: OTEL_EXPORTER_OTLP_PROTOCOL, else gRPC on port 4317 and
+    /// HTTP on any other.
+    #[arg(long, value_name = "PROTOCOL")]
+    pub protocol: Option<String>,
+    /// A header to send with it, beside those of OTEL_EXPORTER_OTLP_HEADERS.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub header: Vec<String>,
+    /// Certificates to trust there instead of the system's, in PEM form.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub certificate: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod config;
 mod demo;
+mod doctor;
 mod draw;
 mod exit;
 mod find;
@@ -36,6 +37,7 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Find(args) => find::run(&args).await,
         Command::Msg { command: MsgCommand::Show(args) } => show::run(&args).await,
         Command::Rates(args) => rates::run(&args).await,
+        Command::Doctor(args) => doctor::run(&args).await,
         Command::Check(args) => check::run(&args).await,
         Command::Config(args) => config::run(&args),
         Command::Completions { shell } => completions::run(shell),

@@ -2,6 +2,7 @@
 //! answers; every answer about stored data carries its coverage.
 
 mod counts;
+mod doctor;
 mod failure;
 mod find;
 mod gather;
@@ -95,6 +96,7 @@ fn router(api: Arc<Api>, stop: CancellationToken) -> Router {
         .route("/api/v1/destinations", get(counts::destinations))
         .route("/api/v1/services", get(counts::services))
         .route("/api/v1/rates", get(rates::rates))
+        .route("/api/v1/doctor", get(doctor::doctor))
         .route("/api/v1/status", get(status::status))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), limited));
     let live = Router::new().route("/api/v1/live", get(live::live)).with_state((Arc::clone(&api), stop));

@@ -18,6 +18,7 @@ use utoipa::OpenApi;
         super::counts::destinations,
         super::counts::services,
         super::rates::rates,
+        super::doctor::doctor,
         super::status::status,
         super::live::live,
     ),

@@ -1,0 +1,103 @@
+//! Endpoints that cannot be exported to: nobody there, the wrong protocol, the wrong path, TLS, authorisation.
+
+use crate::estate::{Estate, Told};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+/// Of an estate that is well otherwise.
+#[track_caller]
+fn only(arguments: &[&str], code: &str) -> hopscope_client::api::Finding {
+    tried(&Estate::healthy(), arguments).only(code)
+}
+
+fn tried(estate: &Estate, arguments: &[&str]) -> Told {
+    estate.doctor(arguments)
+}
+
+/// An endpoint that gives every connection this answer.
+fn answers(answer: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let mut request = [0; 4096];
+            // Whoever only knocks gets nothing.
+            if stream.read(&mut request).is_ok_and(|bytes| bytes > 0) {
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        }
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn nobody_listens_there() {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
+    let url = format!("http://{free}");
+    let found = only(&["--endpoint", &url], "endpoint_unreachable");
+    assert_eq!(found.fact("endpoint"), url);
+    assert!(found.fact("why").contains("refused") && found.next.contains("listening"), "{found:?}");
+}
+
+#[test]
+fn grpc_to_the_http_port_and_the_other_way() {
+    for (to_grpc_port, protocol, right) in [(false, "grpc", "http/protobuf"), (true, "http/protobuf", "grpc")]
+    {
+        // A fresh one each: what the trial did shows in the server's books afterwards.
+        let estate = Estate::healthy();
+        let url = if to_grpc_port { &estate.server.otlp_grpc } else { &estate.server.otlp_http };
+        let found =
+            tried(&estate, &["--endpoint", url, "--protocol", protocol]).only("endpoint_wrong_protocol");
+        assert_eq!((found.fact("protocol"), found.fact("endpoint")), (protocol, url.as_str()));
+        assert!(found.next.contains(&format!("OTEL_EXPORTER_OTLP_PROTOCOL={right}")), "{found:?}");
+    }
+}
+
+#[test]
+fn a_path_that_takes_no_traces() {
+    let estate = Estate::healthy();
+    let url = format!("{}/otlp", estate.server.otlp_http);
+    let found = tried(&estate, &["--endpoint", &url]).only("endpoint_wrong_path");
+    assert!(found.text.contains("/otlp: HTTP status 404") && found.next.contains("/v1/traces"), "{found:?}");
+}
+
+#[test]
+fn tls_where_there_is_none() {
+    let estate = Estate::healthy();
+    let url = estate.server.otlp_http.replace("http:", "https:");
+    let found = tried(&estate, &["--endpoint", &url]).only("endpoint_tls");
+    assert!(found.next.contains("http:// instead of https://"), "{found:?}");
+}
+
+#[test]
+fn a_name_that_nobody_knows() {
+    let found = only(&["--endpoint", "http://collector.invalid:4318"], "endpoint_unresolved");
+    assert!(found.text.contains("collector.invalid") && found.next.contains("DNS"), "{found:?}");
+}
+
+#[test]
+fn who_is_not_let_in_who_is_too_busy_and_what_is_no_otlp() {
+    let estate = Estate::healthy();
+    for (answer, code, next) in [
+        (
+            "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n",
+            "endpoint_auth",
+            "OTEL_EXPORTER_OTLP_HEADERS",
+        ),
+        ("HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n", "endpoint_busy", "try again"),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 3\r\n\r\n<p>",
+            "endpoint_odd",
+            "web page",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 0\r\ndate: Sat, 21 Nov 2020 06:38:37 GMT\r\n\r\n",
+            "clock_of_this_machine",
+            "NTP",
+        ),
+    ] {
+        let found = tried(&estate, &["--endpoint", &answers(answer)]).only(code);
+        assert!(found.next.contains(next), "{found:?}");
+    }
+}
