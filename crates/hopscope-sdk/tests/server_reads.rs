@@ -3,7 +3,9 @@
 use expect_test::expect;
 use hopscope_model::{Batch, MessageEvent, ProgressKind, SpanContext, Tenant};
 use hopscope_sdk::kit::{MapHeaders, Recorder, Records};
-use hopscope_sdk::{CopiedFrom, CopyKind, Details, Disposition, Failure, Outcome, Place, Server, Telemetry};
+use hopscope_sdk::{
+    Body, CopiedFrom, CopyKind, Details, Disposition, Failure, Outcome, Place, Server, Telemetry,
+};
 use hopscope_wire::otlp::decode_protobuf;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
@@ -103,6 +105,7 @@ const DETAILS: Details<'static> = Details {
     keys: &[],
     attempt: None,
     body_bytes: Some(2),
+    body: Body(&[]),
     broker_time_ns: None,
     origin_time_ns: None,
     copied_from: None,
