@@ -484,7 +484,7 @@ impl System {
     }
 }
 
-fn names<'a>(place: &Place<'a>) -> [&'a str; 3] {
+pub(crate) fn names<'a>(place: &Place<'a>) -> [&'a str; 3] {
     match *place {
         Place::Kafka { topic, .. } => [topic, "", ""],
         Place::Nats { subject } => [subject, "", ""],
@@ -494,7 +494,7 @@ fn names<'a>(place: &Place<'a>) -> [&'a str; 3] {
     }
 }
 
-fn coordinates(place: &Place<'_>) -> (Option<i32>, Option<i64>) {
+pub(crate) fn coordinates(place: &Place<'_>) -> (Option<i32>, Option<i64>) {
     match *place {
         Place::Kafka { partition, offset, .. } => (partition, offset),
         Place::Nats { .. } => (None, None),

@@ -23,6 +23,9 @@ pub struct Keep {
     pub dead_lettered: bool,
     /// A send, process or settle that took longer; `None`: never for that.
     pub slower_than: Option<Duration>,
+    /// Of the commits of a group on a lane (Kafka partition, JetStream consumer, RocketMQ queue), the last one in a second:
+    /// without them nobody could tell what has not been consumed yet.
+    pub progress: bool,
     /// Records of steps that are remembered until it is known how they ended. About 500 bytes each.
     pub ring_records_max: usize,
     /// At most that many records a second are exported for one of these reasons, so that a broken service does not
@@ -37,6 +40,7 @@ impl Default for Keep {
             retried: true,
             dead_lettered: true,
             slower_than: Some(Duration::from_secs(1)),
+            progress: true,
             ring_records_max: 4096,
             records_per_second_max: 1000,
         }
@@ -50,6 +54,7 @@ impl Keep {
         retried: false,
         dead_lettered: false,
         slower_than: None,
+        progress: false,
         ring_records_max: 0,
         records_per_second_max: 0,
     };

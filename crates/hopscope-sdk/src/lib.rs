@@ -69,6 +69,7 @@ mod per_destination;
 mod pipeline;
 mod place;
 mod process;
+mod progress;
 mod propagator;
 mod receive;
 mod record;

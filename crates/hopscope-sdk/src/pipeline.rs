@@ -4,6 +4,7 @@ use crate::conventions::Conventions;
 use crate::export::otlp::{SpanWriter, span_flags};
 use crate::export::{Outlet, Worth};
 use crate::keep::Ring;
+use crate::progress::Floors;
 use crate::record::{Ended, Record};
 use crate::value::Value;
 use crate::{Keep, Limits, Sampling};
@@ -18,6 +19,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct Pipeline {
     sampling: Sampling,
     ring: Ring,
+    /// None: commits are thinned as everything else.
+    floors: Option<Floors>,
     outlet: Arc<dyn Outlet>,
     conventions: Conventions,
     limits: Limits,
@@ -51,6 +54,7 @@ impl Pipeline {
         Self {
             sampling,
             ring: Ring::new(keep),
+            floors: keep.progress.then(Floors::default),
             outlet,
             conventions,
             limits,
@@ -90,10 +94,24 @@ impl Pipeline {
             return record.spare();
         }
         self.sampled_away.fetch_add(1, Ordering::Release);
+        let record = match &self.floors {
+            Some(floors) if !self.ring.matters(&record) => floors.hold(record),
+            _ => Some(record),
+        };
+        let Some(record) = record else { return };
         self.ring.settle(record, &mut |kept, reason| {
             self.kept.fetch_add(1, Ordering::Relaxed);
             self.export(kept, Some(reason), Worth::Kept);
         });
+    }
+
+    /// Exports the commits that are held; to be called once in a [`RELEASE_EVERY`](crate::progress::RELEASE_EVERY).
+    pub fn release_progress(&self) {
+        for record in self.floors.iter().flat_map(Floors::take) {
+            self.kept.fetch_add(1, Ordering::Relaxed);
+            self.export(&record, Some("progress"), Worth::Kept);
+            record.spare();
+        }
     }
 
     fn export(&self, record: &Record, kept: Option<&'static str>, worth: Worth) {

@@ -140,6 +140,49 @@ fn the_ring_forgets_the_oldest_and_the_budget_holds() {
 }
 
 #[test]
+fn of_the_commits_of_a_lane_the_last_is_told() {
+    let lane = |partition| Place::Kafka { topic: "orders", partition: Some(partition), offset: None };
+    let commit = |records: &Records, partition, group, next| {
+        let details = Details { group, ..Details::default() };
+        records.telemetry().settle_up_to("commit", lane(partition), &details, next)
+    };
+    let records = unsampled(Keep::default());
+    for next in 1..=9 {
+        commit(&records, 0, "payment", next).confirm();
+        commit(&records, 1, "payment", 100 + next).sent();
+        commit(&records, 1, "audit", 200 + next).confirm();
+    }
+    // Nothing that a group has reached.
+    drop(commit(&records, 2, "payment", 300));
+    receive(&records.telemetry(), &Details::default()).process().succeed().settle("commit").confirm();
+    let next = |span: &Span| {
+        let set = span.attributes.iter().find(|set| set.key == "hopscope.progress.next")?;
+        let opentelemetry_proto::tonic::common::v1::any_value::Value::IntValue(next) =
+            set.value.clone()?.value?
+        else {
+            return None;
+        };
+        Some((next, kept_for(span)?))
+    };
+    let told = |records: &Records| {
+        let mut told: Vec<_> = spans(records).iter().map(next).collect();
+        told.sort();
+        told
+    };
+    let of = |next: i64| Some((next, "progress".to_owned()));
+    assert_eq!(told(&records), [of(9), of(109), of(209)]);
+    let steps = records.steps();
+    assert_eq!((steps.sampled_away, steps.kept), (27 + 1 + 4, 3));
+    // The same place again is told again: a group may be quiet, or set back.
+    commit(&records, 0, "payment", 9).confirm();
+    assert_eq!(told(&records), [of(9), of(9), of(109), of(209)]);
+
+    let records = unsampled(Keep { progress: false, ..Keep::default() });
+    commit(&records, 0, "payment", 9).confirm();
+    assert_eq!(told(&records), []);
+}
+
+#[test]
 fn a_destination_has_its_own_sampler() {
     let destinations = hopscope_sdk::PerDestination::new(Sampler::Never).with("pay*", Sampler::Always);
     let records = Records::new(Sampling { destinations }, Keep::NOTHING);

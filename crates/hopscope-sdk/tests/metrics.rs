@@ -4,6 +4,7 @@ use expect_test::expect;
 use hopscope_model::{Tally, Tenant};
 use hopscope_sdk::kit::{MapHeaders, Records};
 use hopscope_sdk::meters::{Collector, Meters, SdkState, Temporality};
+use hopscope_sdk::setup::Counts;
 use hopscope_sdk::{
     Details, Failure, Keep, Outcome, Place, ProcessingBatch, Sampler, Sampling, Server, Telemetry,
 };
@@ -155,7 +156,8 @@ fn told(meters: Meters) -> String {
         opentelemetry::KeyValue::new("service.name", "checkout"),
         opentelemetry::KeyValue::new("service.instance.id", "checkout-1"),
     ];
-    let state = SdkState { ended: 3, queued: 2, ..SdkState::default() };
+    let counts = Counts { ended: 3, queued: 2, ..Counts::default() };
+    let state = SdkState { topic: Some(counts), ..SdkState::default() };
     let request = collector.collect(2, &resource, &state, usize::MAX).remove(0);
     let decoded = decode_metrics_protobuf(&request, &Tenant::default(), 1, &DecodeLimits::default());
     let decoded = decoded.expect("a valid request");
@@ -198,9 +200,9 @@ fn the_server_reads_what_was_counted() {
         duration  orders/3/g settle ok 1
         messages  orders/3/ send unknown 1
         messages  orders/3/g receive ok 1
-        sdk  // work ok 0
         sdk ended // work ok 3
         sdk queued // work ok 2
+        sdk topic // work ok 0
         sdk unended // work ok 0
         nats
         context missing ORDERS//g receive ok 1
@@ -209,9 +211,9 @@ fn the_server_reads_what_was_counted() {
         duration  ORDERS//g settle ok 1
         messages  ORDERS// send unknown 1
         messages  ORDERS//g receive ok 1
-        sdk  // work ok 0
         sdk ended // work ok 3
         sdk queued // work ok 2
+        sdk topic // work ok 0
         sdk unended // work ok 0
         rabbitmq
         context missing amq.default//work receive ok 1
@@ -220,9 +222,9 @@ fn the_server_reads_what_was_counted() {
         duration  amq.default//work settle ok 1
         messages  amq.default// send unknown 1
         messages  amq.default//work receive ok 1
-        sdk  // work ok 0
         sdk ended // work ok 3
         sdk queued // work ok 2
+        sdk topic // work ok 0
         sdk unended // work ok 0
         rocketmq
         context missing %RETRY%g/a/2/g receive ok 1
@@ -231,9 +233,9 @@ fn the_server_reads_what_was_counted() {
         duration  %RETRY%g/a/2/g settle ok 1
         messages  %RETRY%g/a/2/ send unknown 1
         messages  %RETRY%g/a/2/g receive ok 1
-        sdk  // work ok 0
         sdk ended // work ok 3
         sdk queued // work ok 2
+        sdk topic // work ok 0
         sdk unended // work ok 0
     "#]]
     .assert_eq(&text);

@@ -56,6 +56,8 @@ impl Records {
 
     /// What was exported so far, as an OTLP `ExportTraceServiceRequest`.
     pub fn request(&self) -> Vec<u8> {
+        // As a set-up does it every second.
+        self.pipeline.release_progress();
         let mut request = Vec::new();
         let Some(kept) = &self.spans.kept else { return request };
         let spans = kept.lock().unwrap_or_else(PoisonError::into_inner);

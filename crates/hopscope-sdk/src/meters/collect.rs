@@ -1,51 +1,42 @@
 //! [`Collector`]: reads all series.
 
 use super::request::Writer;
-use super::table::{Counted, SPAN_STATE, State};
+use super::table::{Counted, EXPORT_TARGET, SPAN_STATE, State};
 use super::{Lane, Meters};
+use crate::export::queue::Counts;
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::metrics::Temporality;
 
 /// The state of the SDK itself: what became of spans so far, and what waits now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SdkState {
-    /// Spans that ended, and were to be exported.
-    pub ended: u64,
-    /// Of these: acknowledged by the endpoint.
-    pub exported: u64,
-    /// Of these: not acknowledged, and given up.
-    pub failed: u64,
-    /// Of these: not held, because the queue was full.
-    pub dropped: u64,
+    /// At the OTLP endpoint, where there is one.
+    pub otlp: Option<Counts>,
+    /// At the topic, where there is one. Beside an endpoint each span goes there too.
+    pub topic: Option<Counts>,
     /// Steps that were not exported because the head of their trace said so.
     pub sampled_away: u64,
     /// Of these: exported all the same.
     pub kept: u64,
-    /// Spans that wait for their export now.
-    pub queued: u64,
     /// Steps that have started and not ended.
     pub unended: u64,
-    /// What the waiting spans take, bytes.
-    pub queue_bytes: u64,
 }
 
 impl SdkState {
-    /// What only grows, with the value of its attribute.
-    fn counts(&self) -> [(&'static str, u64); 6] {
-        [
-            ("ended", self.ended),
-            ("exported", self.exported),
-            ("failed", self.failed),
-            ("dropped", self.dropped),
-            ("sampled_away", self.sampled_away),
-            ("kept", self.kept),
-        ]
+    /// Where spans go, by the name that it has in the metrics.
+    fn targets(&self) -> [(&'static str, Option<Counts>); 2] {
+        [("otlp", self.otlp), ("topic", self.topic)]
     }
 
-    /// What there is now.
-    fn pending(&self) -> [(&'static str, u64); 2] {
-        [("queued", self.queued), ("unended", self.unended)]
+    /// Spans that ended: the same number for each target, told once.
+    fn ended(&self) -> u64 {
+        self.otlp.or(self.topic).unwrap_or_default().ended
     }
+}
+
+/// What only grows and differs from target to target, with the value of its attribute.
+fn counts(of: &Counts) -> [(&'static str, u64); 3] {
+    [("exported", of.exported), ("failed", of.failed), ("dropped", of.dropped)]
 }
 
 /// Reads all series of a process, and writes them as `ExportMetricsServiceRequest`s.
@@ -88,15 +79,23 @@ impl Collector {
     }
 
     fn write_state(&self, state: &SdkState, writer: &mut Writer<'_>) {
-        let is_delta = writer.is_delta(State::Spans as usize);
-        for ((name, now), (_, last)) in state.counts().into_iter().zip(self.last.counts()) {
-            let value = if is_delta { now.saturating_sub(last) } else { now };
-            writer.count(State::Spans as usize, [&KeyValue::new(SPAN_STATE, name)], value);
+        let (last, is_delta) = (&self.last, writer.is_delta(State::Spans as usize));
+        let grown = |now: u64, last: u64| if is_delta { now.saturating_sub(last) } else { now };
+        let named = |name| KeyValue::new(SPAN_STATE, name);
+        for ((target, now), (_, last)) in state.targets().into_iter().zip(last.targets()) {
+            let (Some(now), last) = (now, last.unwrap_or_default()) else { continue };
+            let target = KeyValue::new(EXPORT_TARGET, target);
+            for ((name, now), (_, last)) in counts(&now).into_iter().zip(counts(&last)) {
+                writer.count(State::Spans as usize, [&target, &named(name)], grown(now, last));
+            }
+            writer.level(State::SpansPending as usize, [&target, &named("queued")], now.queued);
+            writer.level(State::QueueBytes as usize, [&target], now.queued_bytes);
         }
-        for (name, now) in state.pending() {
-            writer.level(State::SpansPending as usize, [&KeyValue::new(SPAN_STATE, name)], now);
-        }
-        writer.level(State::QueueBytes as usize, [], state.queue_bytes);
+        writer.count(State::Spans as usize, [&named("ended")], grown(state.ended(), last.ended()));
+        let away = grown(state.sampled_away, last.sampled_away);
+        writer.count(State::Spans as usize, [&named("sampled_away")], away);
+        writer.count(State::Spans as usize, [&named("kept")], grown(state.kept, last.kept));
+        writer.level(State::SpansPending as usize, [&named("unended")], state.unended);
     }
 }
 

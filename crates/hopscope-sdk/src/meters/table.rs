@@ -152,6 +152,10 @@ pub(super) const CONTEXT_STATE: &str = "hopscope.context.state";
 /// Attribute of [`State::Spans`] and [`State::SpansPending`].
 pub(super) const SPAN_STATE: &str = "hopscope.sdk.span.state";
 
+/// Attribute of what counts by target. It stands behind the state in the alphabet: of two attributes the server takes the
+/// first for what is counted.
+pub(super) const EXPORT_TARGET: &str = "hopscope.sdk.target";
+
 /// All metrics.
 pub(super) static METRICS: [Metric; 10] = [
     Metric {
@@ -200,19 +204,19 @@ pub(super) static METRICS: [Metric; 10] = [
         name: "hopscope.sdk.spans",
         unit: "{span}",
         instrument: Instrument::Counter,
-        description: "What became of spans: ended (and to be exported), exported, failed, dropped; and beside these sampled_away, and kept although they had been sampled away.",
+        description: "What became of spans: ended (and to be exported), and for each target of the export (otlp, topic) exported, failed, dropped; beside these sampled_away, and kept although they had been sampled away.",
     },
     Metric {
         name: "hopscope.sdk.spans.pending",
         unit: "{span}",
         instrument: Instrument::Level,
-        description: "Spans that wait now: queued for the export, or unended.",
+        description: "Spans that wait now: queued for a target of the export, or unended.",
     },
     Metric {
         name: "hopscope.sdk.queue.bytes",
         unit: "By",
         instrument: Instrument::Level,
-        description: "What the spans in the export queue take now.",
+        description: "What the spans in the queue for a target take now.",
     },
 ];
 

@@ -3,6 +3,7 @@
 use super::{
     Collector, Contexts, Ending, Lane, LaneKey, Limits, Meters, OperationType, SdkState, Temporality,
 };
+use crate::export::queue::Counts;
 use crate::{Place, Server};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::MeterProvider;
@@ -183,7 +184,8 @@ fn own(temporality: Temporality, rounds: usize) -> Vec<Series> {
 pub(super) fn everything() -> Vec<u8> {
     let meters = Meters::default();
     record_everything(&meters);
-    let state = SdkState { ended: 1, queued: 1, ..SdkState::default() };
+    let counts = Counts { ended: 1, exported: 1, queued: 1, ..Counts::default() };
+    let state = SdkState { otlp: Some(counts), ..SdkState::default() };
     Collector::new(meters, Temporality::Cumulative, 1).collect(2, &[], &state, usize::MAX).remove(0)
 }
 
@@ -237,12 +239,25 @@ fn a_delta_is_what_came_since_and_low_memory_keeps_totals_of_what_stands() {
         let mut collector = Collector::new(meters.clone(), temporality, 100);
         for round in 0..3 {
             meters.lane(&kafka("orders", "")).sent("send", MS, Ending::Ok);
-            let state = SdkState { ended: round + 1, queued: 4, queue_bytes: 7, ..SdkState::default() };
+            let otlp = Counts { ended: round + 1, queued: 4, queued_bytes: 7, ..Counts::default() };
+            let topic = Counts { ended: round + 1, dropped: 10 * (round + 1), ..Counts::default() };
+            let state = SdkState { otlp: Some(otlp), topic: Some(topic), ..SdkState::default() };
             let series = series(&decode(&collector.collect(101 + round, &[], &state, usize::MAX)));
             let of = |name, kind| kinds(&series, name, kind);
             let round = round as usize;
             assert_eq!(of("messaging.client.sent.messages", sent.0), sent.1[round], "{temporality:?}");
-            assert_eq!(of("hopscope.sdk.spans {span}", ended.0), ended.1[round], "{temporality:?}");
+            let of_target = |name: &str, state: &str, target: &str| {
+                let set =
+                    if target.is_empty() { String::new() } else { format!("hopscope.sdk.target={target}") };
+                let of = |(key, _): &(&String, &Point)| {
+                    key.starts_with(name) && [state, &set, ended.0].iter().all(|part| key.contains(part))
+                };
+                series.iter().filter(of).map(|(_, point)| point.count).sum::<u64>()
+            };
+            let spans = |state, target| of_target("hopscope.sdk.spans {span}", state, target);
+            assert_eq!(spans("ended", ""), ended.1[round], "{temporality:?}, once for both targets");
+            let dropped = ["otlp", "topic"].map(|target| spans("dropped", target));
+            assert_eq!(dropped, [0, 10 * ended.1[round]], "{temporality:?}");
             // What there is now is never a difference.
             assert_eq!(of("hopscope.sdk.spans.pending", " t=2 m=false"), 4);
             assert_eq!(of("hopscope.sdk.queue.bytes", " t=2 m=false"), 7);

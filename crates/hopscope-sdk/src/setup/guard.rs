@@ -23,6 +23,7 @@ impl Guard {
     /// Sends what has ended so far, and the metrics as of now, for at most that long, blocking this thread. True when
     /// nothing is left.
     pub fn flush(&self, deadline: Duration) -> bool {
+        self.pipeline.release_progress();
         self.running.flush(deadline)
     }
 
@@ -60,6 +61,7 @@ impl Guard {
     }
 
     fn end(&mut self, deadline: Duration) {
+        self.pipeline.release_progress();
         self.running.end(deadline);
         // Its spans have left already; what can still fail here is that it was shut down before.
         let _ = self.provider.shutdown_with_timeout(Duration::ZERO);

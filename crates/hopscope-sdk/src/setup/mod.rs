@@ -190,6 +190,7 @@ impl Setup {
         let (conventions, limits) = (settings.conventions, settings.limits);
         let outlet = Arc::new(Each(running.queues()));
         let pipeline = Arc::new(Pipeline::new(sampling, keep, outlet, conventions, limits));
+        running.start_progress(&pipeline);
         let meters = match is_sent(self.metrics, environment, "OTEL_METRICS_EXPORTER") {
             true => running.start_metrics(&self, environment, &export, attributes, &pipeline)?,
             false => None,

@@ -14,6 +14,7 @@ use crate::export::topic::{Topic, TopicSink};
 use crate::export::{Outlet, Worth, worker};
 use crate::meters::{Collector, Meters, SdkState, Temporality};
 use crate::pipeline::Pipeline;
+use crate::progress::RELEASE_EVERY;
 use opentelemetry::trace::FutureExt;
 use opentelemetry::{Context, KeyValue};
 use std::sync::Arc;
@@ -86,6 +87,18 @@ impl Running {
         Ok(())
     }
 
+    /// Starts what releases the commits that are held.
+    pub fn start_progress(&self, pipeline: &Arc<Pipeline>) {
+        let Some(runtime) = self.runtime.as_ref().filter(|_| !self.queues().is_empty()) else { return };
+        let pipeline = Arc::clone(pipeline);
+        spawn(runtime, async move {
+            loop {
+                tokio::time::sleep(RELEASE_EVERY).await;
+                pipeline.release_progress();
+            }
+        });
+    }
+
     /// Starts what reads and sends metrics, where there is anybody to send them to.
     pub fn start_metrics(
         &mut self,
@@ -109,9 +122,9 @@ impl Running {
             .parse("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", |name| name.parse().ok())
             .unwrap_or(Temporality::Cumulative);
         let mut collector = Collector::new(meters.clone(), temporality, now_ns());
-        let (queue, pipeline) = (self.queues().into_iter().next(), Arc::clone(pipeline));
+        let (otlp, topic, pipeline) = (self.otlp.clone(), self.topic.clone(), Arc::clone(pipeline));
         let source = move || {
-            let state = state(queue.as_ref(), &pipeline);
+            let state = state(otlp.as_ref(), topic.as_ref(), &pipeline);
             collector.collect(now_ns(), &resource, &state, bytes_max)
         };
         let interval = setup.batching.metrics_interval(environment);
@@ -183,19 +196,14 @@ fn topic(setup: &Setup, environment: Environment<'_>, signal: Signal, sink: &Arc
 }
 
 /// What the export says of itself.
-fn state(queue: Option<&Queue>, pipeline: &Pipeline) -> SdkState {
-    let counts = queue.map(Queue::counts).unwrap_or_default();
+fn state(otlp: Option<&Queue>, topic: Option<&Queue>, pipeline: &Pipeline) -> SdkState {
     let steps = pipeline.steps();
     SdkState {
-        ended: counts.ended,
-        exported: counts.exported,
-        failed: counts.failed,
-        dropped: counts.dropped,
+        otlp: otlp.map(Queue::counts),
+        topic: topic.map(Queue::counts),
         sampled_away: steps.sampled_away,
         kept: steps.kept,
-        queued: counts.queued,
         unended: steps.open,
-        queue_bytes: counts.queued_bytes,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod endpoint;
 mod metrics;
+mod progress;
 mod tls;
 mod topic;
 

@@ -4,6 +4,8 @@ use crate::endpoint::{Endpoint, ok, spans};
 use crate::{LONG, alone, send};
 use hopscope_sdk::setup::{Compression, Counts, Export, Setup, SinkFuture, TopicError, TopicSink};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value};
+use opentelemetry_proto::tonic::metrics::v1::{NumberDataPoint, metric::Data, number_data_point::Value};
 use prost::Message;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -82,6 +84,24 @@ fn a_topic_gets_spans_and_metrics_in_messages_that_it_takes() {
     }
 }
 
+/// The value of the point that has these attributes.
+fn number(request: &ExportMetricsServiceRequest, metric: &str, set: &[(&str, &str)]) -> Option<i64> {
+    let scopes = request.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
+    let metric = scopes.flat_map(|scope| &scope.metrics).find(|found| found.name == metric)?;
+    let Some(Data::Sum(sum)) = &metric.data else { panic!("no sum: {metric:?}") };
+    let is_it = |point: &&NumberDataPoint| {
+        set.iter().all(|(key, value)| {
+            let text = any_value::Value::StringValue((*value).to_owned());
+            let value = Some(AnyValue { value: Some(text) });
+            point.attributes.iter().any(|own| own.key == *key && own.value == value)
+        })
+    };
+    match sum.data_points.iter().find(is_it)?.value {
+        Some(Value::AsInt(value)) => Some(value),
+        _ => panic!("no whole number: {metric:?}"),
+    }
+}
+
 #[test]
 fn beside_an_endpoint_neither_waits_for_the_other() {
     let _alone = alone();
@@ -94,5 +114,23 @@ fn beside_an_endpoint_neither_waits_for_the_other() {
     assert_eq!(guard.counts(), Counts { ended: 3, exported: 3, ..Counts::default() });
     let waiting = guard.topic_counts().expect("a topic");
     assert_eq!((waiting.ended, waiting.queued), (3, 3));
+    // The first may have been read before the endpoint's answer.
+    let told = loop {
+        let told = endpoint.metrics.recv_timeout(LONG).expect("metrics");
+        if number(&told, "hopscope.sdk.spans", &[("hopscope.sdk.span.state", "exported")]) == Some(3) {
+            break told;
+        }
+        guard.flush(Duration::from_millis(100));
+    };
+    let number = |metric, set: &[(&str, &str)]| number(&told, metric, set);
+    assert_eq!(number("hopscope.sdk.spans", &[("hopscope.sdk.span.state", "ended")]), Some(3));
+    for (target, exported, queued) in [("otlp", Some(3), 0), ("topic", None, 3)] {
+        let target = ("hopscope.sdk.target", target);
+        let of = |state| [("hopscope.sdk.span.state", state), target];
+        assert_eq!(number("hopscope.sdk.spans", &of("ended")), None, "told once");
+        assert_eq!(number("hopscope.sdk.spans", &of("exported")), exported, "{target:?}");
+        assert_eq!(number("hopscope.sdk.spans.pending", &of("queued")), Some(queued), "{target:?}");
+        assert_eq!(number("hopscope.sdk.queue.bytes", &[target]).map(|bytes| bytes > 0), Some(queued > 0));
+    }
     guard.shutdown(Duration::ZERO);
 }
