@@ -9,12 +9,13 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-const PACKAGES: [&str; 5] = [
+const PACKAGES: [&str; 6] = [
     "opentelemetry-sdk==1.45.2",
     "opentelemetry-exporter-otlp-proto-grpc==1.45.2",
     "opentelemetry-exporter-otlp-proto-http==1.45.2",
     "pika==1.4.4",
     "nats-py==2.16.0",
+    "kafka-python==3.0.12",
 ];
 
 /// The interpreter that has them: what tests get as `HOPSCOPE_TEST_PYTHON`.
