@@ -45,6 +45,7 @@ mod messages;
 mod request;
 mod run;
 mod settle;
+mod sink;
 mod work;
 
 pub use client::{TracedClient, TracedSubscriber};
@@ -53,6 +54,7 @@ pub use headers::NatsHeaders;
 pub use jetstream::{TracedAck, TracedJetStream};
 pub use messages::{FetchError, Received, TracedMessages};
 pub use run::{Options, RunError};
+pub use sink::NatsSink;
 pub use work::Work;
 
 /// The client library that this is for.

@@ -71,6 +71,7 @@ mod publish;
 mod receive;
 mod request;
 mod settle;
+mod sink;
 
 pub use carrier::{AmqpHeaders, ReadHeaders};
 pub use channel::TracedChannel;
@@ -80,6 +81,7 @@ pub use hopscope_sdk::Traced;
 pub use publish::{Publish, TracedConfirm, Transaction};
 pub use request::{RequestError, Requester};
 pub use settle::{Message, Settle, ack_multiple};
+pub use sink::AmqpSink;
 
 /// The client library that this is for.
 pub use lapin;

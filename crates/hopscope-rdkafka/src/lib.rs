@@ -62,6 +62,7 @@ mod message;
 mod producer;
 mod raw;
 mod run;
+mod sink;
 
 pub use consumer::{
     ConsumerObserver, TracedBaseConsumer, TracedConsumer, TracedContext, TracedPartitionQueue,
@@ -74,6 +75,7 @@ pub use producer::{
     TracedThreadedProducer, Transaction,
 };
 pub use run::{GivenUp, Options, Position, Received, RunError};
+pub use sink::KafkaSink;
 
 /// The client library that this is for.
 pub use rdkafka;

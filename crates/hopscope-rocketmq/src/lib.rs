@@ -54,9 +54,11 @@ mod origin;
 mod producer;
 mod pull;
 mod received;
+mod sink;
 
 pub use carrier::{ReadHeaders, RocketMqHeaders};
 pub use consumer::{Options, TracedConsumer};
 pub use hopscope_sdk::Traced;
 pub use producer::{TracedProducer, TracedTransactionProducer};
 pub use pull::{DeadLetter, PullOptions, TracedLitePullConsumer};
+pub use sink::RocketMqSink;

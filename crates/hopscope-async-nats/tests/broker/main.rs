@@ -10,3 +10,4 @@ mod retry;
 mod send;
 mod settle;
 mod shutdown;
+mod sink;

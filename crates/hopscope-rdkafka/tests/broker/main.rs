@@ -12,4 +12,5 @@ mod run;
 mod send;
 mod settle;
 mod shutdown;
+mod sink;
 mod transaction;

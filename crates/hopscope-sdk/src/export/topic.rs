@@ -41,6 +41,9 @@ pub trait TopicSink: std::fmt::Debug + Send + Sync + 'static {
 pub enum TopicError {
     /// The broker may take it later: it is kept and sent again.
     Later(BoxError),
+    /// It is too long for the broker: what is in it is sent again in shorter ones. What is too long alone is given up,
+    /// and counted.
+    TooLarge(BoxError),
     /// It would never take it: it is given up, and counted.
     Never(BoxError),
 }
@@ -80,6 +83,7 @@ impl Topic {
         match tokio::time::timeout(self.timeout, self.sink.send(body, &headers)).await {
             Ok(Ok(())) => Verdict::TAKEN,
             Ok(Err(TopicError::Later(error))) => Verdict::later(error),
+            Ok(Err(TopicError::TooLarge(error))) => Verdict::TooLarge { why: error.to_string() },
             Ok(Err(TopicError::Never(error))) => Verdict::never(error),
             Err(_) => Verdict::later(format_args!("no answer in {:?}", self.timeout)),
         }
