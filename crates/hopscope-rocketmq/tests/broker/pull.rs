@@ -12,7 +12,7 @@ use rocketmq_model::common::message::message_single::Message;
 use std::sync::Arc;
 use std::time::Duration;
 
-async fn consumer(bench: &Bench) -> TracedLitePullConsumer {
+pub async fn consumer(bench: &Bench) -> TracedLitePullConsumer {
     let consumer = DefaultLitePullConsumer::builder(bench.runtime.clone())
         .name_server_addr(bench.config.namesrv_addr.clone().expect("an address"))
         .consumer_group(bench.group.as_str())
@@ -25,7 +25,7 @@ async fn consumer(bench: &Bench) -> TracedLitePullConsumer {
     TracedLitePullConsumer::new(consumer).with_telemetry(bench.recorder.telemetry())
 }
 
-async fn committed(consumer: &TracedLitePullConsumer, queue: &MessageQueue) -> i64 {
+pub async fn committed(consumer: &TracedLitePullConsumer, queue: &MessageQueue) -> i64 {
     let store = consumer.inner().offset_store().await.expect("a store");
     store.read_offset(queue, ReadOffsetType::ReadFromStore).await
 }
@@ -172,6 +172,9 @@ async fn handlers_of_a_pull_consumer_work_side_by_side_and_commits_wait_for_them
         .collect();
     assert_eq!(failed.len(), 2);
     assert_eq!(all(&failed, "hopscope.disposition"), ["reject", "reject"]);
+    let mut ended = all(&named(&spans, "process"), "hopscope.disposition");
+    ended.sort();
+    assert_eq!(ended, ["accept", "accept", "accept", "reject", "reject"]);
     let letters = named(&spans, &format!("send {}-dead", bench.topic));
     assert_eq!(all(&letters, "hopscope.copied_from.kind"), ["dead_letter", "dead_letter"]);
     let commits = named(&spans, "commit");
