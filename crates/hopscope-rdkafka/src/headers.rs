@@ -3,8 +3,8 @@
 use crate::raw;
 use hopscope_sdk::opentelemetry::propagation::{Extractor, Injector};
 use hopscope_sdk::{CarrierMut, Headers};
-use rdkafka::message::{BorrowedHeaders, Header, OwnedHeaders};
-use std::{fmt, mem};
+use rdkafka::message::{BorrowedHeaders, OwnedHeaders};
+use std::fmt;
 
 /// The headers of a message that was received, or none.
 #[derive(Clone, Copy)]
@@ -46,7 +46,7 @@ impl CarrierMut for KafkaHeaders<'_> {
 
     fn set_bytes(&mut self, name: &str, value: &[u8]) {
         self.remove(&|key| key.eq_ignore_ascii_case(name.as_bytes()));
-        *self.0 = mem::take(self.0).insert(Header { key: name, value: Some(value) });
+        raw::add(self.0, name, value);
     }
 
     fn as_headers(&self) -> Option<&dyn Headers> {

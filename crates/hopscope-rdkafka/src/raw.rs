@@ -1,8 +1,8 @@
 //! Header names as bytes.
 //!
 //! The one module with `unsafe`, because rdkafka's safe reading of headers panics on a name that is not UTF-8
-//! (Kafka's protocol forbids such names, its brokers do not check), and its headers cannot be removed. A foreign
-//! message must not take a consumer down.
+//! (Kafka's protocol forbids such names, its brokers do not check), and its headers can be neither removed nor added in
+//! place. A foreign message must not take a consumer down.
 #![allow(unsafe_code, reason = "librdkafka's header functions, see above")]
 
 use rdkafka::bindings as sys;
@@ -47,4 +47,21 @@ pub(crate) fn remove(headers: &mut OwnedHeaders, name: &CStr) {
     // SAFETY: the headers are owned and borrowed mutably, so nobody holds a reference into them; the name is
     // zero-terminated.
     unsafe { sys::rd_kafka_header_remove(native(headers.as_borrowed()), name.as_ptr()) };
+}
+
+/// Adds a header after all others. rdkafka's own way takes the headers and gives them back, so whoever borrows them
+/// has to make new ones first.
+pub(crate) fn add(headers: &mut OwnedHeaders, name: &str, value: &[u8]) {
+    let (Ok(name_bytes), Ok(value_bytes)) = (name.len().try_into(), value.len().try_into()) else { return };
+    // SAFETY: the headers are owned and borrowed mutably; librdkafka copies name and value, whose lengths are given. It
+    // refuses only headers that cannot be written, which owned ones are not.
+    unsafe {
+        sys::rd_kafka_header_add(
+            native(headers.as_borrowed()),
+            name.as_ptr().cast(),
+            name_bytes,
+            value.as_ptr().cast(),
+            value_bytes,
+        )
+    };
 }

@@ -83,6 +83,10 @@ configStorePath={run}/data/namesrv/namesrv.properties
 }
 
 /// The mapped files are small, because a test store is.
+///
+/// An idle broker should be idle. Once it has ended a transaction, 5.5.0 polls without a pause for operations to write that
+/// are older than `transactionOpBatchInterval`: so they are written one by one, at once, and the interval is an hour. The timer's
+/// wheel, 37 MB, is compared and flushed at every `timerFlushIntervalMs`, one second by default.
 fn broker(node: &Node) -> String {
     format!(
         "\
@@ -105,6 +109,9 @@ recallMessageEnable=true
 messageDelayLevel=1s 2s 3s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 1h
 transactionCheckInterval=3000
 transactionTimeOut=3000
+transactionOpMsgMaxSize=1
+transactionOpBatchInterval=3600000
+timerFlushIntervalMs=60000
 mappedFileSizeCommitLog=67108864
 mappedFileSizeConsumeQueue=600000
 mappedFileSizeTimerLog=10485760
