@@ -8,6 +8,7 @@
 import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
+import { doctorCases } from './doctor.js';
 import { messageCases } from './message.js';
 import { openWorld } from './open.js';
 import { searchCases } from './search.js';
@@ -33,7 +34,7 @@ let passed = 0;
 const failures = [];
 try {
   const world = await openWorld(browser, server.url, screenshots);
-  const cases = { ...searchCases, ...messageCases, ...wholeCases, ...trafficCases, ...sourceCases };
+  const cases = { ...searchCases, ...messageCases, ...wholeCases, ...trafficCases, ...doctorCases, ...sourceCases };
   for (const [name, run] of Object.entries(cases)) {
     if (wanted.length > 0 && !wanted.some((part) => name.includes(part))) continue;
     const begin = Date.now();

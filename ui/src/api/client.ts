@@ -1,7 +1,7 @@
 /** One function per address of the API. Every failure is an `ApiError` that says what to do next. */
 
 import type {
-  DestinationsAnswer, ErrorBody, FindAnswer, MessageAnswer, RatesAnswer, StatusAnswer, TraceAnswer,
+  DestinationsAnswer, DoctorAnswer, ErrorBody, FindAnswer, MessageAnswer, RatesAnswer, StatusAnswer, TraceAnswer,
 } from './types';
 
 /** Longest time an answer may take, in milliseconds. */
@@ -68,5 +68,8 @@ export const trace = (id: string, after: string | null): Promise<TraceAnswer> =>
 export const destinations = (): Promise<DestinationsAnswer> => get('destinations');
 
 export const rates = (since: string): Promise<RatesAnswer> => get('rates', { since });
+
+export const doctor = (since: string, service: string, dest: string): Promise<DoctorAnswer> =>
+  get('doctor', { since, service, dest });
 
 export const status = (): Promise<StatusAnswer> => get('status');

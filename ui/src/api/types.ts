@@ -332,3 +332,54 @@ export interface Live {
   destinations: string[];
   cut: boolean;
 }
+
+/** Codes of what the server's doctor finds; those of an endpoint are found by the command line alone. */
+export const CODES = [
+  'nothing_received', 'service_never_seen', 'service_silent', 'destination_never_seen',
+  'propagation_broken', 'context_broken', 'sender_not_traced', 'clock_skew', 'spans_sampled_away',
+  'spans_dropped', 'spans_refused', 'spans_missing', 'never_ended', 'received_not_processed',
+  'stopped_with_work_open', 'instance_missing', 'instance_shared', 'service_missing',
+  'destination_missing', 'destination_per_message', 'group_missing', 'position_missing',
+  'receiver_disconnected', 'server_busy', 'requests_refused', 'records_left_out',
+] as const;
+
+export interface Fact {
+  name: string;
+  value: string;
+  /** `count`, `ns`, `bytes`, `per_mille`, `text`. */
+  unit: string;
+}
+
+/** One thing that is not as it should be. */
+export interface Finding {
+  code: string;
+  severity: string;
+  /** English; the page says it by its code. */
+  text: string;
+  next: string;
+  service: string;
+  instance: string;
+  other_service: string;
+  system: string;
+  destination: string;
+  group: string;
+  facts: Fact[];
+  examples: string[];
+  first_ns: Int64 | null;
+  last_ns: Int64 | null;
+}
+
+export interface Check {
+  name: string;
+  looked_at: Int64;
+  of: string;
+  findings: Int64;
+}
+
+export interface DoctorAnswer {
+  from_ns: Int64;
+  to_ns: Int64;
+  findings: Finding[];
+  checks: Check[];
+  coverage: Coverage;
+}

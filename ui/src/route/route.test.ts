@@ -27,6 +27,8 @@ test('the state of every page survives', () => {
     { page: 'trace', trace: '4bf9', after: 'x', event: 'y' },
     { page: 'traffic', since: '1h' },
     { page: 'traffic', since: '15m' },
+    { page: 'doctor', since: '1h', service: '', destination: '' },
+    { page: 'doctor', since: '24h', service: 'check out', destination: 'orders/1' },
   ];
   for (const route of routes) assert.deepEqual(back(formatRoute(route)), route);
 });

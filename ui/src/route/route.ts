@@ -6,9 +6,10 @@ export type Route =
   | { page: 'message'; reference: string; trueScale: boolean; event: string | null; raw: boolean }
   | { page: 'trace'; trace: string; after: string | null; event: string | null }
   | { page: 'traffic'; since: string }
+  | { page: 'doctor'; since: string; service: string; destination: string }
   | { page: 'nowhere'; path: string };
 
-/** Ranges that the traffic page offers. */
+/** Ranges that the traffic and doctor pages offer. */
 export const RANGES = ['15m', '1h', '24h', '7d'] as const;
 
 /** Percent-decoding that leaves what is not valid as it is: addresses are typed by people. */
@@ -42,6 +43,10 @@ export function parseRoute(pathname: string, search: string): Route {
     return { page: 'trace', trace: decode(pathname.slice(3)), after, event };
   }
   if (pathname === '/traffic') return { page: 'traffic', since: parameters.get('since') ?? '1h' };
+  if (pathname === '/doctor') {
+    const [service, destination] = [parameters.get('service') ?? '', parameters.get('dest') ?? ''];
+    return { page: 'doctor', since: parameters.get('since') ?? '1h', service, destination };
+  }
   return { page: 'nowhere', path: pathname };
 }
 
@@ -66,6 +71,10 @@ export function formatRoute(route: Route): string {
     }
     case 'trace': return `/t/${pathSafe(route.trace)}${query({ after: route.after, event: route.event })}`;
     case 'traffic': return `/traffic${query({ since: route.since !== '1h' && route.since })}`;
+    case 'doctor': {
+      const { since, service, destination } = route;
+      return `/doctor${query({ service, dest: destination, since: since !== '1h' && since })}`;
+    }
     case 'nowhere': return route.path;
   }
 }

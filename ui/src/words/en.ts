@@ -1,5 +1,8 @@
+import { doctor } from './doctor.en';
+
 /** English: the dictionary that the other languages follow, key for key. */
 export const en = {
+  ...doctor,
   'app.skip': 'Skip to the content',
   'app.home': 'Hopscope, start page',
   'app.question': 'What happened to this message?',

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { COPIES, GAPS, GRADES, JOINS, POINTS, STATES } from '../api/types';
+import { CODES, COPIES, GAPS, GRADES, JOINS, POINTS, STATES } from '../api/types';
 import { fill, namesIn, plain } from './fill';
 import { DICTIONARIES, languageFor, speaker } from './say';
 
@@ -26,6 +26,8 @@ test('every stable name of the API has a word in both languages', () => {
     ['say', STATES],
     ['copy', COPIES.flatMap((kind) => [`${kind}.original`, `${kind}.copy`])],
     ['recognised', ['trace_id', 'span_id', 'context', 'position', 'word']],
+    ['finding', CODES], ['next', CODES], ['severity', ['error', 'warning', 'info']],
+    ['check', ['data', 'propagation', 'clocks', 'sampling', 'export', 'endings', 'instances', 'attributes', 'server']],
     ['error', ['invalid', 'not_found', 'busy', 'unavailable', 'internal']],
     ['disposition', ['accept', 'retry', 'reject']],
   ];

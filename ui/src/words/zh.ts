@@ -1,7 +1,9 @@
+import { doctor } from './doctor.zh';
 import type { Key } from './say';
 
 /** 简体中文。键与英文词典一一对应：缺一个键就是编译错误。 */
 export const zh: Record<Key, string> = {
+  ...doctor,
   'app.skip': '跳到正文',
   'app.home': 'Hopscope 首页',
   'app.question': '这条消息经历了什么？',
