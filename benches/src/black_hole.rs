@@ -59,12 +59,7 @@ pub async fn run(broker: Broker, time: Duration, rate: u32) -> Result<()> {
         "every traced send",
         counts.ended == sent && accounted == sent && counts.dropped > 0 && counts.exported == 0,
     );
-    figure::at_most(
-        "black_hole.queue",
-        &[counts.queued_bytes as f64],
-        "bytes",
-        Some(QUEUE_BYTES_MAX),
-    );
+    figure::at_most("black_hole.queue", &[counts.queued_bytes as f64], "bytes", Some(QUEUE_BYTES_MAX));
     if let Some(settled) = settled_bytes {
         let grown = cpu::resident_bytes() as f64 - settled as f64;
         figure::at_most("black_hole.memory_growth", &[grown / 1e6], "MB", Some(GROWTH_MB_MAX));

@@ -58,9 +58,13 @@ impl Broker {
     pub fn settings(self) -> &'static str {
         match self {
             Self::Kafka => "acks=all, linger 5 ms, 1000 on their way; store_offset each, commit every second",
-            Self::Rabbitmq => "classic queue, transient messages, confirms, 256 on their way; prefetch 500, ack each",
+            Self::Rabbitmq => {
+                "classic queue, transient messages, confirms, 256 on their way; prefetch 500, ack each"
+            }
             Self::Nats => "JetStream in memory, publish acks, 256 on their way; pull consumer, ack each",
-            Self::Rocketmq => "synchronous send, asynchronous flush, 32 on their way; push consumer, one by one",
+            Self::Rocketmq => {
+                "synchronous send, asynchronous flush, 32 on their way; push consumer, one by one"
+            }
         }
     }
 

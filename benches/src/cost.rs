@@ -6,10 +6,10 @@
 //! the same round; figures are medians over rounds, with the 95 % interval of the median.
 
 use crate::client::{Broker, send_all};
+use crate::cpu;
 use crate::figure;
 use crate::sink::Sink;
 use crate::variation::{How, Variation};
-use crate::cpu;
 use anyhow::{Result, ensure};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -44,7 +44,8 @@ pub async fn run(brokers: &[Broker], rounds: usize) -> Result<()> {
                 let (send, consume) = one_round(*broker, &mut variations[index]).await?;
                 if round > 0 {
                     for (phase, cost) in [("send", send), ("consume", consume)] {
-                        let of_phase = costs.entry(phase).or_insert_with(|| vec![Vec::new(); VARIATIONS.len()]);
+                        let of_phase =
+                            costs.entry(phase).or_insert_with(|| vec![Vec::new(); VARIATIONS.len()]);
                         of_phase[index].push(cost);
                     }
                 }
@@ -96,7 +97,8 @@ fn print(broker: Broker, costs: &Costs) {
         );
         for (how, costs) in VARIATIONS.iter().zip(variations).skip(1) {
             let named = |what: &str| format!("sdk.{name}.{phase}.{what} at {}", how.name());
-            let added: Vec<_> = costs.iter().zip(raw).map(|(traced, raw)| traced.cpu_us - raw.cpu_us).collect();
+            let added: Vec<_> =
+                costs.iter().zip(raw).map(|(traced, raw)| traced.cpu_us - raw.cpu_us).collect();
             figure::at_most(&named("added"), &added, "us CPU/message", gate(phase, *how));
             let (_, raw_us, _) = figure::interval(&raw_cpu);
             let (_, added_us, _) = figure::interval(&added);

@@ -67,7 +67,8 @@ impl RabbitMq {
 #[async_trait(?Send)]
 impl Client for RabbitMq {
     async fn send(&self) -> Result<()> {
-        let (exchange, key, options) = ("".into(), self.queue.as_str().into(), BasicPublishOptions::default());
+        let (exchange, key, options) =
+            ("".into(), self.queue.as_str().into(), BasicPublishOptions::default());
         let properties = BasicProperties::default().with_correlation_id(KEY.into());
         let confirmation = match &self.sending {
             Side::Raw(channel) => {
@@ -77,7 +78,10 @@ impl Client for RabbitMq {
                 channel.basic_publish(exchange, key, options, &BODY, properties).await?.await?
             }
         };
-        ensure!(matches!(confirmation, Confirmation::Ack(_)), "the broker does not confirm: {confirmation:?}");
+        ensure!(
+            matches!(confirmation, Confirmation::Ack(_)),
+            "the broker does not confirm: {confirmation:?}"
+        );
         Ok(())
     }
 

@@ -54,7 +54,8 @@ impl RocketMq {
             vip_channel_enabled: false,
             ..ClientConfig::default()
         };
-        let plan = RuntimeOwner::plan(RuntimeConfig::default()).map_err(|error| anyhow!("no plan: {error:?}"))?;
+        let plan =
+            RuntimeOwner::plan(RuntimeConfig::default()).map_err(|error| anyhow!("no plan: {error:?}"))?;
         let owner = plan.build().map_err(|error| anyhow!("no runtime: {error:?}"))?;
         let component = owner.root_context().component("bench");
         let runtime =

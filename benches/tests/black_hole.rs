@@ -12,7 +12,8 @@ fn a_minute_without_an_answer() {
     let told = String::from_utf8_lossy(&output.stdout);
     println!("{told}{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{}", output.status);
-    let figures: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).expect("a figure")).collect();
+    let figures: Vec<Value> =
+        told.lines().map(|line| serde_json::from_str(line).expect("a figure")).collect();
     for name in ["black_hole.accounted", "black_hole.queue", "black_hole.memory_growth"] {
         let figure = figures.iter().find(|figure| figure["name"] == name).expect(name);
         assert_eq!(figure["pass"], true, "{figure}");

@@ -2,7 +2,9 @@
 
 use crate::client::Client;
 use crate::{KafkaHeaders, ReadHeaders, raw};
-use hopscope_sdk::{Attribute, Body, CopyKind, Delivery, Details, Place, Sending, Telemetry, Value, dead_letter};
+use hopscope_sdk::{
+    Attribute, Body, CopyKind, Delivery, Details, Place, Sending, Telemetry, Value, dead_letter,
+};
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Message, OwnedHeaders, Timestamp};
 use rdkafka::producer::future_producer::{Delivery as Stored, OwnedDeliveryResult};
 

@@ -1,7 +1,7 @@
 //! [`Details`]: what else is known about a message, and how that is written as attributes.
 
-use crate::{Body, Place};
 use crate::value::{Attribute, Sink, Value};
+use crate::{Body, Place};
 use opentelemetry::trace::SpanContext;
 
 /// What is known about a message besides its [`Place`]. Empty text, empty lists and `None` mean "not known".

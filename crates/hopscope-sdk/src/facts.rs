@@ -3,12 +3,12 @@
 //! A step knows what it is about in borrowed form, and only at its end whether anybody will ever read it. So the texts
 //! are copied into one buffer, and attributes are made of them when a step is written, not before.
 
+use crate::meters::KnownLane;
 use crate::place::RABBITMQ_DEFAULT_EXCHANGE;
 use crate::spare::Spare;
+use crate::telemetry::Settings;
 use crate::texts::{Slice, Texts};
 use crate::value::{Attribute, Sink, Value};
-use crate::meters::KnownLane;
-use crate::telemetry::Settings;
 use crate::{Body, Capture, CopiedFrom, CopyKind, Details, Headers, Origin, Place, Server, carrier};
 use opentelemetry::trace::SpanContext;
 use smallvec::SmallVec;

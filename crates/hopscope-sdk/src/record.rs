@@ -310,7 +310,10 @@ impl Record {
             out.put("hopscope.context.problems", Value::Texts(&problems));
         }
         if self.stage != Stage::Settle {
-            out.text("hopscope.context.raw_trace", self.facts.origin.raw_trace.as_deref().unwrap_or_default());
+            out.text(
+                "hopscope.context.raw_trace",
+                self.facts.origin.raw_trace.as_deref().unwrap_or_default(),
+            );
             out.text("hopscope.context.raw_span", self.facts.origin.raw_span.as_deref().unwrap_or_default());
         }
         if let Some(disposition) = self.disposition {

@@ -74,13 +74,7 @@ impl Step {
             }
             Path::Tracer(tracer) => Work::Span(start_span(telemetry, &**tracer, &mut record, &around)),
         };
-        Self {
-            telemetry: telemetry.clone(),
-            record: Some(record),
-            around,
-            work,
-            panicked: OnceLock::new(),
-        }
+        Self { telemetry: telemetry.clone(), record: Some(record), around, work, panicked: OnceLock::new() }
     }
 
     /// The context whose current span this is.

@@ -89,7 +89,8 @@ fn headers_are_recorded_where_they_are_named_and_keys_and_hashes_where_it_is_sai
           hopscope.body.hash = b5e9c1ad071b3e7fc779cfaa5e523818
           messaging.header.schema = ["�1"]
           messaging.header.tenant = ["acme","acme-2"]
-    "#]].assert_eq(&shown(&recorder));
+    "#]]
+    .assert_eq(&shown(&recorder));
 }
 
 #[test]
@@ -108,6 +109,7 @@ fn by_default_keys_and_nothing_else() {
         poll orders (client) parent: - links: []
           hopscope.keys = ["order-4711"]
           messaging.kafka.message.key = 4711
-    "#]].assert_eq(&shown(&recorder));
+    "#]]
+    .assert_eq(&shown(&recorder));
     assert!(!format!("{:?}", details()).contains("hello"), "a body is in no debug output");
 }

@@ -56,7 +56,9 @@ use crate::meters;
 use crate::pipeline::Pipeline;
 use crate::propagator::Propagator;
 use crate::telemetry::{self, Settings};
-use crate::{Capture, Conventions, Formats, Keep, Limits, PerDestination, Relation, Sampler, Sampling, Telemetry};
+use crate::{
+    Capture, Conventions, Formats, Keep, Limits, PerDestination, Relation, Sampler, Sampling, Telemetry,
+};
 use environment::Environment;
 use opentelemetry::{KeyValue, global};
 use opentelemetry_sdk::Resource;

@@ -217,3 +217,16 @@ fn a_sender_of_nonsense_to_the_server() {
     let found = estate.doctor(&[]).only("requests_refused");
     assert_eq!((found.fact("receiver"), found.fact("refused")), ("otlp_http", "1"));
 }
+
+#[test]
+fn more_events_than_are_looked_at_one_by_one_are_told() {
+    let estate = Estate::empty();
+    let all = |of: Span| (0..2_100).map(|message| Span { message, ..of }.json()).collect();
+    CHECKOUT.send(&estate, all(SEND));
+    PAYMENT.send(&estate, all(PROCESS));
+    let told = estate.doctor(&[]);
+    assert_eq!((told.findings.as_slice(), told.exit), (&[][..], 0), "{told:?}");
+    assert_eq!(told.check("attributes").looked_at.0, 4_200, "counts are of all of them");
+    let text = estate.text(&[]);
+    assert!(text.contains("sample_events=4000 sample_events_max=4000"), "{text}");
+}

@@ -16,6 +16,11 @@ fn tried(estate: &Estate, arguments: &[&str]) -> Told {
 
 /// An endpoint that gives every connection this answer.
 fn answers(answer: &'static str) -> String {
+    answers_by(move |_| answer)
+}
+
+/// An endpoint that answers as the request wants it.
+fn answers_by(answer: impl Fn(&str) -> &'static str + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     std::thread::spawn(move || {
@@ -23,7 +28,9 @@ fn answers(answer: &'static str) -> String {
             let mut stream = stream.expect("a connection");
             let mut request = [0; 4096];
             // Whoever only knocks gets nothing.
-            if stream.read(&mut request).is_ok_and(|bytes| bytes > 0) {
+            let bytes = stream.read(&mut request).unwrap_or_default();
+            if bytes > 0 {
+                let answer = answer(&String::from_utf8_lossy(&request[..bytes]));
                 let _ = stream.write_all(answer.as_bytes());
             }
         }
@@ -100,4 +107,18 @@ fn who_is_not_let_in_who_is_too_busy_and_what_is_no_otlp() {
         let found = tried(&estate, &["--endpoint", &answers(answer)]).only(code);
         assert!(found.next.contains(next), "{found:?}");
     }
+}
+
+#[test]
+fn a_port_that_speaks_tls_and_one_that_takes_no_gzip() {
+    let estate = Estate::healthy();
+    // Alert, TLS 1.2, fatal: handshake failure.
+    let found = tried(&estate, &["--endpoint", &answers("\x15\x03\x03\0\x02\x02\x28")]).only("endpoint_tls");
+    assert!(found.next.contains("https:// instead of http://"), "{found:?}");
+    let url = answers_by(|request| match request.contains("content-encoding: gzip") {
+        true => "HTTP/1.1 415 Unsupported\r\ncontent-length: 0\r\n\r\n",
+        false => "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+    });
+    let found = tried(&estate, &["--endpoint", &url]).only("endpoint_compression");
+    assert!(found.next.contains("OTEL_EXPORTER_OTLP_COMPRESSION=none"), "{found:?}");
 }
