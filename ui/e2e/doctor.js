@@ -63,7 +63,9 @@ export const doctorCases = {
     await plant(world);
     const titles = { 'en-US': 'Doctor', 'zh-CN': '诊断' };
     for (const look of LOOKS) {
-      for (const width of [1280, 390]) {
+      // The narrow page breaks its lines by language, not by theme: each theme once.
+      const narrow = (look.locale === 'en-US') === (look.colorScheme === 'light');
+      for (const width of narrow ? [1280, 390] : [1280]) {
         const page = await world.page('/doctor', { ...look, width });
         await page.waitForSelector('#doctor li');
         assert.equal(await page.locator('h1').innerText(), titles[look.locale]);
