@@ -1,6 +1,6 @@
 //! Processes that cannot be told apart: their cumulative counts run into each other, their clocks are taken for one.
 
-use super::sentences::{number, who};
+use super::sentences::who;
 use super::{Checked, Evidence, Span, finding};
 use hopscope_client::api::Finding;
 use hopscope_model::MessageEvent;
@@ -89,8 +89,8 @@ fn missing(evidence: &Evidence, service: &str, processes: Option<&Processes>) ->
 
 fn shared(service: &str, instance: &str, processes: &Processes) -> Finding {
     let text = format!(
-        "{} of {} say at the same time that they are instance {instance}: their counts run into each other",
-        number(processes.len() as u64, "process").replace("processs", "processes"),
+        "{} processes of {} say at the same time that they are instance {instance}: their counts run into each other",
+        processes.len(),
         who(service),
     );
     let next = "give each process a service.instance.id of its own: it was copied with the configuration, or comes from the \
