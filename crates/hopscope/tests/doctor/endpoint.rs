@@ -122,3 +122,19 @@ fn a_port_that_speaks_tls_and_one_that_takes_no_gzip() {
     let found = tried(&estate, &["--endpoint", &url]).only("endpoint_compression");
     assert!(found.next.contains("OTEL_EXPORTER_OTLP_COMPRESSION=none"), "{found:?}");
 }
+
+#[test]
+fn without_a_server_to_ask_the_endpoint_is_tried_all_the_same() {
+    let estate = Estate::empty();
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
+    let server = format!("http://{free}");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_hopscope"))
+        .args(["doctor", "--server", &server, "--endpoint", &estate.server.otlp_http])
+        .env("NO_COLOR", "1")
+        .output()
+        .expect("the binary runs");
+    let (told, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(7), "{told}{error}");
+    assert!(told.contains("accepted, gzip") && told.contains("the data was not looked at"), "{told}");
+    assert!(error.contains("no server answers") && error.contains("hint:"), "{error}");
+}
