@@ -64,6 +64,8 @@ impl Bench {
         let producer = DefaultMQProducer::builder(self.runtime.clone())
             .client_config(self.config.clone())
             .producer_group(kit::unique("producer"))
+            // The client's three seconds are short on a busy machine.
+            .send_msg_timeout(10_000)
             .build();
         let mut producer = TracedProducer::new(producer).with_telemetry(self.recorder.telemetry());
         producer.inner_mut().start().await.expect("start");

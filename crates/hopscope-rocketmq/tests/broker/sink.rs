@@ -1,11 +1,15 @@
 //! Trace data as messages on a topic of a real RocketMQ.
 
 use crate::kit::{Bench, WAIT, named};
+use crate::proxy::Proxy;
 use hopscope_rocketmq::RocketMqSink;
 use hopscope_sdk::kit;
-use hopscope_sdk::setup::{TopicError, TopicSink};
+use hopscope_sdk::setup::{Batching, Counts, Export, Setup, TopicError, TopicSink};
+use hopscope_sdk::{Details, Place};
 use rocketmq_client_rust::{ConsumeConcurrentlyStatus, DefaultMQProducer};
 use rocketmq_model::common::message::MessageTrait;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::unbounded_channel;
 
 const HEADERS: &[(&str, &str)] = &[
@@ -19,6 +23,7 @@ async fn producer(bench: &Bench, message_bytes_max: u32) -> DefaultMQProducer {
         .client_config(bench.config.clone())
         .producer_group(kit::unique("producer"))
         .max_message_size(message_bytes_max)
+        .send_msg_timeout(20_000)
         .build();
     producer.start().await.expect("start");
     producer
@@ -60,7 +65,7 @@ async fn what_is_too_long_is_told_apart_from_a_broker_that_is_away() {
     // Its client lets more through than the broker takes. Not to be compressed: bytes by chance.
     let generous = RocketMqSink::new(producer(&bench, 16 << 20).await).to(bench.topic.as_str());
     let noise =
-        (0_u64..1 << 20).flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).to_le_bytes());
+        (0_u64..9 << 16).flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).to_le_bytes());
     let of_broker = generous.send(noise.collect(), HEADERS).await;
     assert!(matches!(of_broker, Err(TopicError::TooLarge(_))), "{of_broker:?}");
     sink.send(vec![1], HEADERS).await.expect("the next is none the worse");
@@ -74,5 +79,32 @@ async fn what_is_too_long_is_told_apart_from_a_broker_that_is_away() {
     let away = RocketMqSink::new(producer(&nobody, 4 << 20).await).send(vec![1], HEADERS).await;
     assert!(matches!(away, Err(TopicError::Later(_))), "{away:?}");
     nobody.close();
+    bench.close();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_broker_is_away_spans_wait_and_then_they_are_delivered() {
+    let mut bench = Bench::new();
+    let proxy = Proxy::to(&kit::broker("HOPSCOPE_TEST_ROCKETMQ")).await;
+    bench.config.namesrv_addr = Some(proxy.address().into());
+    let sink = RocketMqSink::new(producer(&bench, 4 << 20).await).to(bench.topic.as_str());
+    let (export, batching) = (Export::Topic(Arc::new(sink)), Batching::INTERACTIVE);
+    let setup = Setup { export, batching, metrics: Some(false), ..Setup::default() };
+    let guard = setup.start().expect("a set-up");
+    let tell = || {
+        let place = Place::Nats { subject: "orders" };
+        (0..3).for_each(|_| guard.telemetry().send("publish", place, &Details::default()).accepted());
+    };
+    let flush = |deadline| tokio::task::block_in_place(|| guard.flush(deadline));
+    tell();
+    assert!(flush(WAIT), "{:?}", guard.counts());
+    proxy.cut();
+    tell();
+    assert!(!flush(Duration::from_secs(1)), "nobody takes them");
+    assert_eq!(guard.counts().queued, 3);
+    tokio::time::timeout(WAIT, proxy.restore_after_a_refusal()).await.expect("it tries again");
+    let until = Instant::now() + WAIT;
+    while !flush(Duration::from_secs(2)) && Instant::now() < until {}
+    assert_eq!(guard.counts(), Counts { ended: 6, exported: 6, ..Counts::default() });
     bench.close();
 }
