@@ -4,10 +4,12 @@
 //! product, and they stay small: this crate is compiled anew on each cold machine before anything else happens.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod api;
 mod bench;
 mod brokers;
 mod capabilities;
 mod demo;
+mod package;
 mod python;
 mod run;
 mod size;
@@ -41,11 +43,18 @@ enum Chore {
     Demo(demo::Options),
     /// Run the benchmarks and compare each figure with its gate
     Bench(bench::Options),
+    /// Package the crates that applications depend on, and look at what is inside
+    Package(package::Options),
+    /// Compare the public surface of those crates with docs/api, or write it
+    Api(api::Options),
     /// Print the size of the code: files, lines, function lengths
     Size,
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = api::as_rustdoc() {
+        return code;
+    }
     let result = match Arguments::parse().chore {
         Chore::Brokers(command) => brokers::command(command),
         Chore::Test(options) => test::test(&options),
@@ -53,6 +62,8 @@ fn main() -> ExitCode {
         Chore::Tidy(options) => tidy::tidy(&options),
         Chore::Demo(options) => demo::demo(&options),
         Chore::Bench(options) => bench::bench(&options),
+        Chore::Package(options) => package::package(&options),
+        Chore::Api(options) => api::api(&options),
         Chore::Size => size::size(),
     };
     match result {

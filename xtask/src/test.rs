@@ -7,7 +7,6 @@ use crate::{brokers, python, run, tidy};
 use anyhow::Result;
 use clap::Args;
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -129,7 +128,7 @@ fn browser_tests(mut npm: Command, outcome: &mut Outcome) -> Result<bool> {
     }
     // `cargo test --workspace` built it for the tests of its own crate; building the package alone would resolve
     // other features and compile half of the dependencies again.
-    npm.env("HOPSCOPE_TEST_BINARY", target_folder().join("debug/hopscope"));
+    npm.env("HOPSCOPE_TEST_BINARY", run::target_folder().join("debug/hopscope"));
     let mut last = Counts::default();
     let status = run::copy(npm.args(["test", "--prefix", BROWSER_TESTS]), |line| {
         last = Counts::in_line(line).unwrap_or(last);
@@ -147,11 +146,6 @@ fn modules_are_current() -> bool {
         (Ok(installed), Ok(wanted)) => installed >= wanted,
         _ => false,
     }
-}
-
-fn target_folder() -> PathBuf {
-    let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-    run::root().join(folder)
 }
 
 /// Which test binary begins with this line of cargo.

@@ -1,6 +1,6 @@
 //! Copies of messages that failed: [`DeadLetter`], [`TracedJetStream::redrive`].
 
-use crate::{NatsHeaders, Received, TracedJetStream};
+use crate::{NatsHeaders, Received, TracedJetStream, advisory};
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
@@ -85,9 +85,16 @@ impl TracedJetStream {
     /// Its `Nats-Msg-Id` names the dead letter's place: the stream would take the original's for a duplicate of what
     /// failed, and one dead letter that is sent back twice in its window is stored once.
     ///
+    /// Of an advisory of the server ([`MAX_DELIVERIES` and `MSG_TERMINATED`](crate#what-the-server-itself-gives-up)) it is the
+    /// message that the advisory names, fetched from its stream, which all consumers of that stream get again.
+    ///
     /// # Errors
-    /// The client's; `PublishErrorKind::Other` where nobody says where to.
+    /// The client's; `PublishErrorKind::Other` where nobody says where to, or the message is gone.
     pub async fn redrive(&self, message: &Received, to: Option<&str>) -> Result<PublishAck, PublishError> {
+        let of_advisory = advisory::original(&message.message().subject, &message.message().payload);
+        if let Some(original) = of_advisory {
+            return self.publish_again(message, original, to).await;
+        }
         let delivery = message.delivery();
         let mut headers = message.message().headers.clone().unwrap_or_default();
         let back = delivery
@@ -101,6 +108,36 @@ impl TracedJetStream {
         let copy = publish_message(message, headers);
         // How often the reader of the dead letters was given this one says nothing of the message.
         let of = CopiedFrom { attempts: None, ..delivery.as_original(CopyKind::Redrive) };
+        self.send_copy(to, copy, Some(of)).await?.await
+    }
+
+    /// The message that an advisory names.
+    async fn publish_again(
+        &self,
+        advisory: &Received,
+        original: Original,
+        to: Option<&str>,
+    ) -> Result<PublishAck, PublishError> {
+        let gone = |error: async_nats::Error| PublishError::with_source(PublishErrorKind::Other, error);
+        let sequence =
+            original.position.and_then(|position| u64::try_from(position).ok()).unwrap_or_default();
+        let stream = self.inner().get_stream_no_info(&original.destination).await;
+        let stored = stream.map_err(|error| gone(error.into()))?.get_raw_message(sequence).await;
+        let stored = stored.map_err(|error| gone(error.into()))?;
+        let delivery = advisory.delivery();
+        let mut headers = stored.headers;
+        let edit = delivery
+            .with_details(|details| dead_letter::redrive(delivery.place(), details, &NatsHeaders(&headers)))
+            .edit;
+        let context = self.telemetry.formats().extract(&NatsHeaders(&headers)).context;
+        prepare(&mut headers, &edit, copy_id(delivery.place(), ""));
+        let copy = PublishMessage::build().payload(stored.payload).headers(headers);
+        let of = CopiedFrom {
+            attempts: None,
+            context: context.as_ref(),
+            ..delivery.as_original(CopyKind::Redrive)
+        };
+        let to = to.map_or(stored.subject, Subject::from);
         self.send_copy(to, copy, Some(of)).await?.await
     }
 }

@@ -31,12 +31,17 @@
 //! Core NATS acknowledges nothing: [`TracedClient::publish`] ends as unknown (`hopscope.outcome`), because nobody
 //! can say whether a subscriber got the message.
 //!
+//! # What the server itself gives up
+//! JetStream writes no dead letters of its own, it tells of them: an advisory, at `max_deliver` and after a `+TERM`. Received
+//! from a stream that keeps these, it is a dead letter with the place of its message, and
+//! [`redrive`](TracedJetStream::redrive) publishes that message again.
+//!
 //! # It is not
 //! - a `Deref` to the client: an untraced publish would compile unseen. `inner()` says it in so many words;
 //! - a change of received messages: what is known about them stands beside them;
-//! - a reader of advisories: what the server itself gives up at `max_deliver` is not traced;
 //! - a tracer of key-value and object stores and services.
 
+mod advisory;
 mod client;
 mod copies;
 mod headers;

@@ -1,6 +1,7 @@
 //! [`TracedMessages`]: what a JetStream consumer gives; [`Received`]: one of them.
 
 use crate::NatsHeaders;
+use crate::advisory;
 use crate::client::as_server;
 use crate::copies::original;
 use crate::headers::message_id;
@@ -253,7 +254,7 @@ impl Receiver {
     ) -> R {
         let headers = message.headers.as_ref();
         let subject = message.subject.as_str();
-        let copied = original(subject, headers);
+        let copied = original(subject, headers).or_else(|| advisory::original(subject, &message.payload));
         let details = Details {
             server: as_server(self.server.as_ref()),
             message_id: message_id(headers),

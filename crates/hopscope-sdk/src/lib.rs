@@ -1,8 +1,7 @@
-//! Traced send, receive, process and settle for message clients, on the OpenTelemetry API.
+#![doc = include_str!("../README.md")]
 //!
-//! One vocabulary for Kafka, RabbitMQ, NATS and RocketMQ. Applications meet it through an adapter crate
-//! (`hopscope-rdkafka`, `hopscope-lapin`, `hopscope-async-nats`, `hopscope-rocketmq`) and [`setup`]; this crate is
-//! what the adapters are made of, and what one writes an adapter for another client with.
+//! ## With a client of your own
+//! What an adapter is made of:
 //!
 //! ```
 //! use hopscope_sdk::{Details, Place, Telemetry};
@@ -31,17 +30,8 @@
 //! declared.settle("commit").confirm(); // the settle span ends at the confirmation
 //! ```
 //!
-//! Whoever exports to Jaeger, Tempo or anything else gets spans as the OpenTelemetry messaging conventions 1.44
-//! want them; `docs/attributes.md` lists what is added where the conventions have no name.
-//!
-//! # What it never does
-//! It returns no error, does not panic and does not block in the application, whatever the input and whatever
-//! happens to the endpoint. What is lost is counted ([`setup::Guard::counts`]).
-//!
-//! # It is not
-//! - an agent: a client library is wrapped, not patched;
-//! - a messaging framework: connections, topologies and threads stay the client library's;
-//! - a `tracing` layer: spans are OpenTelemetry's own. `tracing-opentelemetry` may stand beside it.
+//! It returns no error, does not panic and does not block in the application, whatever the input and whatever happens to
+//! the endpoint. What is lost is counted ([`setup::Guard::counts`]).
 
 mod around;
 mod baggage;

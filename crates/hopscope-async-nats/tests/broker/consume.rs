@@ -1,10 +1,12 @@
 //! Consuming: pull, push, ordered, batches, and handlers side by side.
 
-use crate::kit::{Bench, Seen, attribute, in_time, payload};
+use crate::kit::{Bench, Seen, attribute, in_time, next, payload};
 use async_nats::jetstream::consumer::{AckPolicy, PushConsumer, pull, push};
+use async_nats::jetstream::message::PublishMessage;
 use hopscope_async_nats::{Options, Received, RunError};
 use hopscope_sdk::work::{BatchOutcome, Order};
 use hopscope_sdk::{Failure, Retry};
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -181,4 +183,98 @@ async fn a_cumulative_consumer_is_not_run_side_by_side() {
     let ended =
         messages.run(Options::default(), async |_| Ok::<_, Infallible>(()), std::future::pending()).await;
     assert!(matches!(ended, Err(RunError::Cumulative)));
+}
+
+/// A span holds 128 links: a larger batch becomes several, and none is lost.
+#[tokio::test]
+async fn every_message_of_a_large_batch_is_linked() {
+    let bench = Bench::new().await;
+    let consumer = bench.pull(pull::Config::default()).await;
+    let messages = (0..300).map(|_| (bench.subject(), PublishMessage::build().payload("{}".into())));
+    let stored = in_time(bench.jetstream.publish_batch(messages)).await;
+    assert!(stored.iter().all(Result::is_ok));
+    let seen = Seen::default();
+    let (noted, told) = (seen.clone(), seen.clone());
+    let handler = move |batch: Vec<Received>| {
+        for message in &batch {
+            noted.note(payload(message));
+        }
+        async { BatchOutcome::Ok }
+    };
+    let options = Options { batch_max: 300, batch_wait: Duration::from_secs(5), ..Options::default() };
+    let messages = bench.jetstream.messages(&consumer).await.expect("messages");
+    in_time(messages.run_batches(options, handler, async move { told.until(300).await }))
+        .await
+        .expect("a clean end");
+    let works = bench.of("process");
+    assert!(works.len() < 100, "batches; spans={}", works.len());
+    assert!(works.iter().all(|span| span.links.len() <= 128 && span.links.dropped_count == 0));
+    let linked: HashSet<_> =
+        works.iter().flat_map(|span| span.links.iter()).map(|link| link.span_context.span_id()).collect();
+    let created: HashSet<_> = bench.of("create").iter().map(|span| span.span_context.span_id()).collect();
+    assert_eq!(created.len(), 300);
+    assert_eq!(linked, created);
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_or_panics_comes_again_as_a_whole() {
+    let bench = Bench::new().await;
+    let mut consumer = bench.pull(pull::Config::default()).await;
+    bench.fill(2).await;
+    let seen = Seen::default();
+    let (noted, told) = (seen.clone(), seen.clone());
+    let handler = move |batch: Vec<Received>| {
+        let attempts = batch.iter().map(|message| message.delivery().attempt().expect("counted").to_string());
+        let times = noted.note(attempts.collect::<Vec<_>>().join(" "));
+        async move {
+            match times {
+                1 => BatchOutcome::Failed(Failure::new("Busy", "no truck")),
+                2 => panic!("no truck"),
+                _ => BatchOutcome::Ok,
+            }
+        }
+    };
+    let options = Options {
+        batch_max: 2,
+        batch_wait: Duration::from_secs(5),
+        retry: Retry::times(5),
+        ..Options::default()
+    };
+    let messages = bench.jetstream.messages(&consumer).await.expect("messages");
+    in_time(messages.run_batches(options, handler, async move { told.until(3).await }))
+        .await
+        .expect("a clean end");
+    assert_eq!(seen.all(), ["1 1", "2 2", "3 3"]);
+    in_time(async { while bench.state_of(&mut consumer).await != (0, 0) {} }).await;
+    let errors: Vec<_> = bench.of("process").iter().map(|span| attribute(span, "error.type")).collect();
+    // Without contexts, a span for each message.
+    assert_eq!(errors, ["Busy", "Busy", "panic", "panic", "", ""]);
+}
+
+#[tokio::test]
+async fn a_batch_that_a_stop_does_not_wait_for_comes_again() {
+    let bench = Bench::new().await;
+    // Longer than the test may take: nothing comes again that was not given back.
+    let config = pull::Config { ack_wait: Duration::from_secs(300), ..pull::Config::default() };
+    let consumer = bench.pull(config).await;
+    bench.fill(2).await;
+    let seen = Seen::default();
+    let (noted, told) = (seen.clone(), seen.clone());
+    let handler = move |batch: Vec<Received>| {
+        noted.note(batch.len().to_string());
+        std::future::pending::<BatchOutcome>()
+    };
+    let options = Options {
+        batch_max: 2,
+        batch_wait: Duration::from_secs(5),
+        drain: Duration::from_millis(50),
+        ..Options::default()
+    };
+    let messages = bench.jetstream.messages(&consumer).await.expect("messages");
+    in_time(messages.run_batches(options, handler, async move { told.until(1).await }))
+        .await
+        .expect("a clean end");
+    let mut messages = bench.jetstream.messages(&consumer).await.expect("messages");
+    let again = [next(&mut messages).await, next(&mut messages).await];
+    assert_eq!(again.map(|message| message.delivery().attempt()), [Some(2), Some(2)]);
 }

@@ -1,8 +1,9 @@
 //! Messages that were given up: written, read, sent back.
 
-use crate::kit::{Bench, Seen, attribute, in_time};
+use crate::kit::{Bench, Seen, attribute, in_time, next};
 use async_nats::jetstream::consumer::{PullConsumer, pull};
 use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::stream;
 use expect_test::expect;
 use hopscope_async_nats::{DeadLetter, Options, Received};
 use hopscope_sdk::Retry;
@@ -160,4 +161,63 @@ async fn a_message_that_says_nothing_of_an_original_is_not_sent_back_blindly() {
     bench.jetstream.redrive(&message, None).await.expect_err("nobody says where to");
     let ack = bench.jetstream.redrive(&message, Some(&bench.subject())).await.expect("stored");
     assert_eq!(ack.sequence, 2);
+}
+
+impl Bench {
+    /// The server's own dead letters: a stream of its advisories about this test's stream, and a consumer of it.
+    async fn advisories(&self) -> PullConsumer {
+        let subject = |event| format!("$JS.EVENT.ADVISORY.CONSUMER.{event}.{}.*", self.stream);
+        let config = stream::Config {
+            name: format!("GIVEN-UP-{}", self.stream),
+            subjects: vec![subject("MAX_DELIVERIES"), subject("MSG_TERMINATED")],
+            ..stream::Config::default()
+        };
+        let stream = self.jetstream.inner().create_stream(config).await.expect("a new stream");
+        let config = pull::Config { durable_name: Some("audit".into()), ..pull::Config::default() };
+        stream.create_consumer(config).await.expect("a new consumer")
+    }
+}
+
+#[tokio::test]
+async fn what_the_server_gave_up_is_read_from_its_advisories_and_sent_back() {
+    let bench = Bench::new().await;
+    let consumer = bench.pull(pull::Config { max_deliver: 2, ..pull::Config::default() }).await;
+    let audit = bench.advisories().await;
+    let mut messages = bench.jetstream.messages(&consumer).await.expect("messages");
+    bench.publish().await;
+    for _ in 0..2 {
+        next(&mut messages).await.process().nak(&Error::other("no truck"), None).await.expect("sent");
+    }
+    bench.publish_as("s-2").await;
+    next(&mut messages).await.process().term(&Error::other("no such street")).await.expect("sent");
+
+    let mut letters = bench.jetstream.messages(&audit).await.expect("messages");
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        let letter = next(&mut letters).await;
+        let of = |details: &hopscope_sdk::Details<'_>| {
+            let from = details.copied_from.expect("a dead letter");
+            assert_eq!((from.destination, from.group), (bench.stream.as_str(), "packing"));
+            format!("{:?} {:?} {:?} {}", from.kind, from.position, from.attempts, from.reason)
+        };
+        told.push(letter.delivery().with_details(of));
+        let work = letter.process();
+        work.run(bench.jetstream.redrive(&letter, None)).await.expect("sent back");
+        work.double_ack().await.expect("confirmed");
+    }
+    told.sort();
+    let terminated = "DeadLetter Some(2) Some(1) std::io::error::Error: no such street";
+    assert_eq!(told, ["DeadLetter Some(1) Some(2) max_deliver reached", terminated]);
+
+    let again = next(&mut messages).await;
+    assert_eq!(again.message().payload.as_ref(), b"{}");
+    let kind = again.delivery().with_details(|details| details.copied_from.map(|from| from.kind));
+    assert_eq!(kind, Some(hopscope_sdk::CopyKind::Redrive));
+    let publishes = bench.of("publish");
+    let (firsts, copies) = publishes.split_at(2);
+    let linked: Vec<_> =
+        copies.iter().flat_map(|span| span.links.iter()).map(|link| link.span_context.span_id()).collect();
+    for first in firsts {
+        assert!(linked.contains(&first.span_context.span_id()), "the copy links to what made the original");
+    }
 }

@@ -3,6 +3,7 @@
 mod consume;
 mod core;
 mod dead_letter;
+mod exchange;
 mod interop;
 mod kit;
 mod readme;

@@ -4,7 +4,7 @@ use crate::kit::{Bench, Seen, attribute, in_time, payload};
 use async_nats::jetstream::consumer::pull;
 use expect_test::expect;
 use hopscope_async_nats::{Options, Received};
-use hopscope_sdk::Retry;
+use hopscope_sdk::{Failure, Retry};
 use std::io::Error;
 use std::time::Duration;
 
@@ -119,4 +119,48 @@ async fn a_handler_that_takes_longer_than_the_ack_wait_keeps_its_message() {
     in_time(messages.run(options, handler, async move { told.until(1).await })).await.expect("a clean end");
     assert_eq!(bench.state_of(&mut consumer).await, (0, 0));
     assert_eq!((bench.of("process").len(), bench.of("ack").len()), (1, 1), "it came once");
+}
+
+/// Which failures are worth another try, and after which delay, each noted.
+#[tokio::test]
+async fn only_some_failures_are_tried_again_and_each_delay_is_told() {
+    let bench = Bench::new().await;
+    let consumer = bench.pull(pull::Config::default()).await;
+    bench.fill(2).await;
+    let seen = Seen::default();
+    let (noted, told) = (seen.clone(), seen.clone());
+    let handler = move |message: Received| {
+        let number = payload(&message);
+        let times = noted.note(number.clone());
+        async move {
+            match number.as_str() {
+                "0" if times < 4 => Err(Error::other("busy")),
+                "0" => Ok(()),
+                _ => Err(Error::other("invalid")),
+            }
+        }
+    };
+    let (first, delay_max) = (Duration::from_millis(2), Duration::from_millis(10));
+    let worth_it = |failure: &Failure| failure.message() != "invalid";
+    let in_place = Retry::times(9).exponential(first, 3.0, delay_max).without_jitter().only_if(worth_it);
+    let retry = Retry::times(9).only_if(worth_it);
+    let options = Options { in_place, retry, workers_max: 1, ..Options::default() };
+    let messages = bench.jetstream.messages(&consumer).await.expect("messages");
+    in_time(messages.run(options, handler, async move { told.until(5).await })).await.expect("a clean end");
+    assert_eq!(seen.all(), ["0", "0", "0", "0", "1"]);
+    let processes = bench.of("process");
+    let dispositions: Vec<_> = processes.iter().map(|span| attribute(span, "hopscope.disposition")).collect();
+    assert_eq!(dispositions, ["accept", "reject"]);
+    let retries: Vec<_> = processes
+        .iter()
+        .flat_map(|span| span.events.iter())
+        .map(|event| {
+            let of = |key: &str| event.attributes.iter().find(|set| set.key.as_str() == key);
+            ["hopscope.attempt", "hopscope.retry.delay_ms", "error.type"]
+                .map(|key| of(key).map(|set| set.value.to_string()).unwrap_or_default())
+                .join(" ")
+        })
+        .collect();
+    let kind = "std::io::error::Error";
+    assert_eq!(retries, [format!("1 2 {kind}"), format!("2 6 {kind}"), format!("3 10 {kind}")]);
 }

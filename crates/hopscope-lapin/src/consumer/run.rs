@@ -67,6 +67,9 @@ pub(super) const SHUTDOWN: &str = "shutdown";
 pub(super) const CANCELLED: &str = "consumer cancelled";
 pub(super) const CLOSED: &str = "channel closed";
 
+/// How long the broker has to take back what no handler has seen, however short the drain.
+const GIVE_BACK_WAIT: Duration = Duration::from_secs(5);
+
 impl TracedConsumer {
     /// Handles messages until `stop`, or until the consumer is cancelled or its channel closed; then gives back what no
     /// handler has begun on, waits for those at work, and gives back what they leave.
@@ -184,7 +187,8 @@ impl TracedConsumer {
             }
         };
         // A connection that hangs gives back what it holds when it ends.
-        let _ = tokio::time::timeout(wait, give_back).await;
+        // Handlers may have no time left; the broker's answer takes some all the same.
+        let _ = tokio::time::timeout(wait.max(GIVE_BACK_WAIT), give_back).await;
     }
 }
 

@@ -2,12 +2,13 @@
 
 use crate::kit::*;
 use expect_test::expect;
-use hopscope_lapin::{Options, Traced};
+use hopscope_lapin::{Options, Publish, Traced};
 use hopscope_sdk::work::{BatchOutcome, Order};
 use hopscope_sdk::{Failure, Retry};
 use lapin::message::Delivery;
 use lapin::options::*;
 use lapin::types::{AMQPValue, FieldTable};
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -257,4 +258,44 @@ async fn a_batch_that_fails_or_panics_comes_again_as_a_whole() {
     let errors: Vec<_> =
         of(&spans, "process").into_iter().map(|span| attribute(span, "error.type")).collect();
     assert_eq!(errors[..2], ["busy", "panic"]);
+}
+
+/// A span holds 128 links: a larger batch becomes several, and none is lost.
+#[tokio::test]
+async fn every_message_of_a_large_batch_is_linked() {
+    let bench = Bench::new("large").await;
+    bench.topology(FieldTable::default()).await;
+    let messages = (0..300).map(|_| Publish {
+        exchange: bench.exchange(),
+        routing_key: "pay".into(),
+        options: BasicPublishOptions::default(),
+        payload: b"{}",
+        properties: lapin::BasicProperties::default(),
+    });
+    in_time(bench.channel.publish_batch(messages.collect())).await;
+    bench.raw().basic_qos(300, BasicQosOptions::default()).await.expect("qos");
+    let (consumer, seen) = (bench.consume(bench.queue("work")).await, Seen::default());
+    let handler = {
+        let seen = seen.clone();
+        move |batch: Arc<[Traced<Delivery>]>| {
+            for message in batch.iter() {
+                seen.note(payload(message));
+            }
+            async { BatchOutcome::Ok }
+        }
+    };
+    let options = Options { batch_max: 300, batch_wait: Duration::from_secs(5), ..Options::default() };
+    let stop = seen.clone();
+    in_time(consumer.run_batches(options, handler, async move { stop.until(300).await }))
+        .await
+        .expect("open");
+    let spans = bench.finish(&["work"]).await;
+    let works = of(&spans, "process");
+    assert!(works.len() < 100, "batches; spans={}", works.len());
+    assert!(works.iter().all(|span| span.links.len() <= 128 && span.links.dropped_count == 0));
+    let linked: HashSet<_> =
+        works.iter().flat_map(|span| span.links.iter()).map(|link| link.span_context.span_id()).collect();
+    let created: HashSet<_> = of(&spans, "create").iter().map(|span| span.span_context.span_id()).collect();
+    assert_eq!(created.len(), 300);
+    assert_eq!(linked, created);
 }

@@ -264,3 +264,24 @@ async fn a_dead_letter_of_the_brokers_goes_back() {
     assert_eq!(kind, Some(hopscope_sdk::CopyKind::Redrive));
     bench.finish(&["work", "dead", "other"]).await;
 }
+
+/// As Spring AMQP's `RepublishMessageRecoverer` writes it.
+#[tokio::test]
+async fn spring_amqp_wrote_it() {
+    let bench = Bench::new("spring").await;
+    bench.topology(FieldTable::default()).await;
+    let headers = arguments([
+        ("x-original-exchange", text("payments")),
+        ("x-original-routingKey", text("card")),
+        ("x-exception-message", text("no cover")),
+        ("x-exception-stacktrace", text("java.lang.IllegalStateException: no cover")),
+    ]);
+    bench.publish(lapin::BasicProperties::default().with_headers(headers)).await;
+    let letter = bench.get(&bench.queue("work")).await;
+    letter.delivery().with_details(|details| {
+        let from = details.copied_from.expect("a dead letter");
+        assert_eq!(from.kind, hopscope_sdk::CopyKind::DeadLetter);
+        assert_eq!((from.destination, from.reason), ("payments", "no cover"));
+    });
+    bench.finish(&["work"]).await;
+}

@@ -2,6 +2,7 @@
 
 mod consume;
 mod dead_letter;
+mod exchange;
 mod interop;
 mod kit;
 mod readme;

@@ -155,3 +155,47 @@ async fn the_queues_own_exchange_counts_rounds_until_it_is_given_up() {
     let dispositions: Vec<_> = processes.iter().map(|span| attribute(span, "hopscope.disposition")).collect();
     assert_eq!(dispositions, ["retry", "retry", "reject"]);
 }
+
+/// Which failures are worth another try, and after which delay, each noted.
+#[tokio::test]
+async fn only_some_failures_are_tried_again_and_each_delay_is_told() {
+    let bench = Bench::new("policy").await;
+    bench.topology(quorum()).await;
+    bench.fill(2).await;
+    let seen = Seen::default();
+    let handler = {
+        let seen = seen.clone();
+        move |message: Arc<hopscope_lapin::Traced<lapin::message::Delivery>>| {
+            let number = payload(&message);
+            let times = seen.note(number.clone());
+            async move {
+                match number.as_str() {
+                    "0" if times < 4 => Err(std::io::Error::other("busy")),
+                    "0" => Ok(()),
+                    _ => Err(std::io::Error::other("invalid")),
+                }
+            }
+        }
+    };
+    let (first, delay_max) = (Duration::from_millis(2), Duration::from_millis(10));
+    let worth_it = |failure: &Failure| failure.message() != "invalid";
+    let in_place = Retry::times(9).exponential(first, 3.0, delay_max).without_jitter().only_if(worth_it);
+    let retry = Retry::times(9).only_if(worth_it);
+    let options = Options { in_place, retry, workers_max: 1, ..Options::default() };
+    let (consumer, stop) = (bench.consume(bench.queue("work")).await, seen.clone());
+    in_time(consumer.run(options, handler, async move { stop.until(5).await })).await.expect("open");
+    assert_eq!(seen.all(), ["0", "0", "0", "0", "1"]);
+    let spans = bench.finish(&["work"]).await;
+    let processes = of(&spans, "process");
+    let dispositions: Vec<_> = processes.iter().map(|span| attribute(span, "hopscope.disposition")).collect();
+    assert_eq!(dispositions, ["accept", "reject"]);
+    let retries: Vec<_> = processes.iter().flat_map(|span| span.events.iter()).map(retry_told).collect();
+    assert_eq!(retries, [format!("1 2 {KIND}"), format!("2 6 {KIND}"), format!("3 10 {KIND}")]);
+}
+
+fn retry_told(event: &hopscope_sdk::opentelemetry::trace::Event) -> String {
+    let of = |key: &str| event.attributes.iter().find(|set| set.key.as_str() == key);
+    ["hopscope.attempt", "hopscope.retry.delay_ms", "error.type"]
+        .map(|key| of(key).map(|set| set.value.to_string()).unwrap_or_default())
+        .join(" ")
+}

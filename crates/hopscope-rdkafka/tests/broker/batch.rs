@@ -1,10 +1,13 @@
 //! Batches received by one call, on a real Kafka.
 
-use crate::kit::{Bench, TIMEOUT, in_time};
+use crate::kit::{Bench, Counter, TIMEOUT, in_time};
 use expect_test::expect;
+use hopscope_rdkafka::{Options, Received};
+use hopscope_sdk::work::{BatchOutcome, Order};
 use hopscope_sdk::{Failure, ProcessingBatch};
 use rdkafka::message::Message;
 use rdkafka::producer::FutureRecord;
+use std::collections::HashSet;
 use std::time::Duration;
 
 #[tokio::test]
@@ -65,4 +68,41 @@ async fn a_polled_batch() {
     assert_eq!(messages.len(), 4);
     let rest = consumer.poll_batch(4, Duration::from_secs(1)).expect("messages");
     assert_eq!(rest.iter().map(|message| message.message().offset()).collect::<Vec<_>>(), [4]);
+}
+
+/// A span holds 128 links: a larger batch becomes several, and none is lost.
+#[tokio::test]
+async fn every_message_of_a_large_batch_is_linked() {
+    let bench = Bench::new(&[]).await;
+    let producer = bench.producer();
+    let records = (0..300).map(|_| FutureRecord::to(&bench.topic).key("4711").payload("{}"));
+    let sent = in_time(producer.send_batch(records.collect(), TIMEOUT)).await;
+    assert!(sent.iter().all(Result::is_ok));
+    let seen = Counter::new();
+    let counted = seen.clone();
+    let handler = move |messages: Vec<Received>| {
+        messages.iter().for_each(|_| counted.add());
+        async { BatchOutcome::Ok }
+    };
+    let options = Options {
+        batch_max: 300,
+        batch_wait: Duration::from_secs(5),
+        order: Order::ByLane,
+        waiting_max: 300,
+        ..Options::default()
+    };
+    in_time(bench.consumer().run_batches(options, handler, seen.reaches(300))).await.expect("a clean end");
+    let spans = bench.recorder.finished();
+    let works: Vec<_> = spans.iter().filter(|span| span.name.starts_with("process")).collect();
+    assert!(works.len() < 100, "batches; spans={}", works.len());
+    assert!(works.iter().all(|span| span.links.len() <= 128 && span.links.dropped_count == 0));
+    let linked: HashSet<_> =
+        works.iter().flat_map(|span| span.links.iter()).map(|link| link.span_context.span_id()).collect();
+    let created: HashSet<_> = spans
+        .iter()
+        .filter(|span| span.name.starts_with("create"))
+        .map(|span| span.span_context.span_id())
+        .collect();
+    assert_eq!(created.len(), 300);
+    assert_eq!(linked, created);
 }

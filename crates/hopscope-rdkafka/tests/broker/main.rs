@@ -3,6 +3,7 @@
 mod batch;
 mod consume;
 mod dead_letter;
+mod exchange;
 mod interop;
 mod kit;
 mod readme;

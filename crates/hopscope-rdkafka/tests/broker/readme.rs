@@ -3,14 +3,10 @@
 
 use crate::kit::{Bench, TIMEOUT, in_time};
 use hopscope_rdkafka::{DeadLetter, Options, Received};
+use hopscope_sdk::kit;
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::FutureRecord;
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::path::Path;
-
-const BEGIN: &str = "<!-- recorded -->\n";
-const END: &str = "<!-- /recorded -->";
 
 /// Sends alone and in a batch; a handler that fails, and its dead letter; commits.
 async fn everything(bench: &Bench) {
@@ -38,44 +34,12 @@ async fn everything(bench: &Bench) {
     in_time(reader.recv()).await.expect("the dead letter");
 }
 
-fn table(bench: &Bench) -> String {
-    let mut spans: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for span in bench.recorder.finished() {
-        let operation = span.name.split(' ').next().unwrap_or_default();
-        let kind = format!("{:?}", span.span_kind).to_lowercase();
-        let of_span = spans.entry(format!("`{operation} {{topic}}` | {kind}")).or_default();
-        // Known from the client's first answer on: on the first spans or not.
-        let keys = span.attributes.iter().map(|set| set.key.to_string());
-        of_span.extend(keys.filter(|key| key != "messaging.kafka.cluster.id"));
-    }
-    let mut every = spans.values().cloned();
-    let first = every.next().unwrap_or_default();
-    let all = every.fold(first, |all, of| all.intersection(&of).cloned().collect());
-    let list = |keys: &mut dyn Iterator<Item = &String>| {
-        keys.map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
-    };
-    let mut text = format!(
-        "On every span: {}; `messaging.kafka.cluster.id` once the client knows it.\n\n| Span | Kind | And |\n|---|---|---|\n",
-        list(&mut all.iter())
-    );
-    for (span, keys) in &spans {
-        let _ = writeln!(text, "| {span} | {} |", list(&mut keys.difference(&all)));
-    }
-    text
-}
-
 #[tokio::test]
 async fn the_table_of_what_is_recorded() {
     let bench = Bench::new(&[]).await;
     everything(&bench).await;
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = std::fs::read_to_string(&path).expect("the README");
-    let (before, rest) = readme.split_once(BEGIN).expect("a mark where it begins");
-    let (written, after) = rest.split_once(END).expect("a mark where it ends");
-    let recorded = table(&bench);
-    if std::env::var_os("UPDATE_EXPECT").is_some() {
-        std::fs::write(&path, [before, BEGIN, &recorded, END, after].concat()).expect("a file to write");
-    } else {
-        assert_eq!(written, recorded, "UPDATE_EXPECT=1 rewrites the table");
-    }
+    let cluster = "messaging.kafka.cluster.id";
+    let about_it = "; `messaging.kafka.cluster.id` once the client knows it";
+    let recorded = kit::recorded(&bench.recorder.finished(), "topic", &[cluster], about_it);
+    kit::readme_is_current(&Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"), &recorded);
 }

@@ -2,7 +2,7 @@
 
 use crate::kit::{Bench, Counter, in_time, payload};
 use expect_test::expect;
-use hopscope_rdkafka::{DeadLetter, Options, Received, RetryTopic, TracedProducer};
+use hopscope_rdkafka::{DeadLetter, GivenUp, Options, Received, RetryTopic, TracedProducer};
 use hopscope_sdk::Retry;
 use hopscope_sdk::work::Order;
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
@@ -187,4 +187,52 @@ async fn attempts_that_spring_counted_are_read() {
     let consumer = bench.consumer();
     let message = in_time(consumer.recv()).await.expect("the message");
     assert_eq!(message.delivery().attempt(), Some(3));
+}
+
+/// Which failures are worth another try, and after which delay, each noted.
+#[tokio::test]
+async fn only_some_failures_are_tried_again_and_each_delay_is_told() {
+    let bench = Bench::new(&[]).await;
+    bench.fill(0, 2).await;
+    let (tries, done) = (Arc::new(Mutex::new(Vec::new())), Counter::new());
+    let (noted, counted) = (Arc::clone(&tries), done.clone());
+    let handler = move |message: Received| {
+        let number = payload(&message).to_owned();
+        let mut tries = noted.lock().expect("no panic");
+        tries.push(number.clone());
+        let of_this = tries.iter().filter(|other| **other == number).count();
+        drop(tries);
+        let done = counted.clone();
+        async move {
+            match number.as_str() {
+                "0" if of_this < 4 => Err(Error::other("busy")),
+                "0" => Ok(()),
+                _ => {
+                    done.add();
+                    Err(Error::other("invalid"))
+                }
+            }
+        }
+    };
+    let (first, delay_max) = (Duration::from_millis(2), Duration::from_millis(10));
+    let in_place = Retry::times(9)
+        .exponential(first, 3.0, delay_max)
+        .without_jitter()
+        .only_if(|failure| failure.message() != "invalid");
+    let options = Options { in_place, given_up: GivenUp::Skip, ..options() };
+    in_time(bench.consumer().run(options, handler, done.reaches(1))).await.expect("a clean end");
+    assert_eq!(*tries.lock().expect("no panic"), ["0", "0", "0", "0", "1"]);
+    let spans = bench.recorder.finished();
+    let retries: Vec<_> = spans
+        .iter()
+        .flat_map(|span| span.events.iter())
+        .map(|event| {
+            let of = |key: &str| event.attributes.iter().find(|set| set.key.as_str() == key);
+            ["hopscope.attempt", "hopscope.retry.delay_ms", "error.type"]
+                .map(|key| of(key).map(|set| set.value.to_string()).unwrap_or_default())
+                .join(" ")
+        })
+        .collect();
+    let kind = "std::io::error::Error";
+    assert_eq!(retries, [format!("1 2 {kind}"), format!("2 6 {kind}"), format!("3 10 {kind}")]);
 }

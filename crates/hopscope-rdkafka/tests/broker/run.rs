@@ -211,3 +211,27 @@ async fn a_batch_is_one_call_and_only_what_failed_comes_again() {
     assert_eq!((at.offset, bench.committed(&bench.topic, 0).await), (5, Some(5)));
     assert_eq!(*sizes.lock().expect("no panic"), [5, 2], "a full one, and one that had waited");
 }
+
+#[tokio::test]
+async fn a_batch_that_fails_or_panics_is_not_committed() {
+    let options =
+        Options { batch_max: 2, batch_wait: Duration::from_secs(5), order: Order::ByLane, ..options() };
+    for panics in [false, true] {
+        let bench = Bench::new(&[]).await;
+        bench.fill(0, 4).await;
+        let handler = move |messages: Vec<Received>| {
+            let is_first = payload(&messages[0]) == "0";
+            async move {
+                use hopscope_sdk::work::BatchOutcome;
+                assert!(is_first || !panics, "not this one");
+                let failure = hopscope_sdk::Failure::new("Invalid", "no amount");
+                if is_first { BatchOutcome::Ok } else { BatchOutcome::Failed(failure) }
+            }
+        };
+        let error = in_time(bench.consumer().run_batches(options.clone(), handler, pending())).await;
+        let RunError::GivenUp(at, failure) = error.expect_err("given up") else { panic!("given up") };
+        assert_eq!(at.offset, 2, "the first of those that failed");
+        assert_eq!(failure.kind(), if panics { "panic" } else { "Invalid" });
+        assert_eq!(bench.committed(&bench.topic, 0).await, Some(2));
+    }
+}

@@ -63,6 +63,32 @@ async fn a_handler_that_does_not_end_is_stopped_at_the_deadline() {
 }
 
 #[tokio::test]
+async fn a_batch_that_does_not_end_comes_again() {
+    let bench = Bench::new(&[]).await;
+    bench.fill(0, 2).await;
+    let begun = Counter::new();
+    let counted = begun.clone();
+    let handler = move |_: Vec<Received>| {
+        counted.add();
+        std::future::pending::<hopscope_sdk::work::BatchOutcome>()
+    };
+    let options = Options {
+        batch_max: 2,
+        batch_wait: Duration::from_secs(5),
+        order: hopscope_sdk::work::Order::ByLane,
+        drain: Duration::from_millis(100),
+        ..Options::default()
+    };
+    let consumer = bench.consumer();
+    in_time(consumer.run_batches(options, handler, begun.reaches(1))).await.expect("a clean end");
+    assert_eq!((outcomes(&bench, "dropped"), bench.committed(&bench.topic, 0).await), (2, None));
+    drop(consumer);
+    let again = bench.consumer();
+    let next = in_time(again.recv()).await.expect("a message");
+    assert_eq!(rdkafka::message::Message::offset(next.message()), 0);
+}
+
+#[tokio::test]
 async fn unfinished_messages_of_a_partition_that_goes_are_another_consumers() {
     a_second_consumer_comes("cooperative-sticky", 4).await;
 }

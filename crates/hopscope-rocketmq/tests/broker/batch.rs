@@ -1,12 +1,14 @@
 //! Batches, sent and handled.
 
-use crate::kit::{Bench, all, attribute, body, named, next, options, told};
+use crate::kit::{Bench, all, attribute, body, called_once, named, next, options, told};
 use expect_test::expect;
 use hopscope_sdk::work::BatchOutcome;
 use hopscope_sdk::{Failure, Retry};
 use opentelemetry_sdk::trace::SpanData;
+use rocketmq_model::common::message::message_ext::MessageExt;
 use rocketmq_model::common::message::message_queue::MessageQueue;
 use rocketmq_model::common::message::message_single::Message;
+use std::collections::HashSet;
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -150,4 +152,109 @@ async fn only_what_failed_of_a_batch_comes_again() {
     assert_eq!(again.len(), 1);
     assert_eq!(attribute(again[0], "hopscope.attempt"), "2");
     bench.close();
+}
+
+/// A span holds 128 links: a larger batch becomes several, and none is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_message_of_a_large_batch_is_linked() {
+    let bench = Bench::new();
+    let producer = bench.producer().await;
+    producer.send_with_timeout(bench.message(), 10_000).await.expect("sent");
+    let queue = MessageQueue::from_parts(bench.topic.as_str(), "broker-a", 0);
+    let batch = (0..300).map(|_| bench.message()).collect();
+    producer.send_batch_to_queue(batch, queue).await.expect("sent");
+    let mut consumer = bench.consumer(&bench.topic, &bench.group).await;
+    consumer.inner_mut().set_pull_batch_size(300);
+    let (calls, mut called) = told();
+    let handling = hopscope_rocketmq::Options { batch_max: Some(300), ..options() };
+    let handler = async move |messages: &[hopscope_rocketmq::Traced<&_>]| {
+        let _ = calls.send(u32::try_from(messages.len()).expect("few"));
+        BatchOutcome::Ok
+    };
+    let stop = async {
+        let mut handled = 0;
+        while handled < 301 {
+            handled += next(&mut called).await;
+        }
+    };
+    consumer.run_batches(handling, handler, stop).await.expect("started");
+    let spans = bench.recorder.finished();
+    let works = named(&spans, "process");
+    assert!(works.len() < 100, "batches; spans={}", works.len());
+    assert!(works.iter().all(|span| span.links.len() <= 128 && span.links.dropped_count == 0));
+    let linked: HashSet<_> =
+        works.iter().flat_map(|span| span.links.iter()).map(|link| link.span_context.span_id()).collect();
+    let created: HashSet<_> =
+        named(&spans, "create").iter().map(|span| span.span_context.span_id()).collect();
+    assert_eq!(created.len(), 300);
+    assert!(linked.is_superset(&created));
+    bench.close();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_fails_or_panics_comes_again() {
+    let bench = Bench::new();
+    let producer = bench.producer().await;
+    producer.send_with_timeout(bench.message(), 10_000).await.expect("sent");
+    let mut consumer = bench.consumer(&bench.topic, &bench.group).await;
+    let (calls, mut called) = told();
+    let handling = hopscope_rocketmq::Options {
+        batch_max: Some(8),
+        retry: Retry::times(5).fixed(Duration::from_secs(1)),
+        ..options()
+    };
+    let handler = async move |messages: &[hopscope_rocketmq::Traced<&MessageExt>]| {
+        let times = messages[0].message().reconsume_times();
+        let _ = calls.send(u32::try_from(times).expect("not negative"));
+        match times {
+            0 => BatchOutcome::Failed(Failure::new("Busy", "no template")),
+            1 => panic!("no template"),
+            _ => BatchOutcome::Ok,
+        }
+    };
+    let stop = async { while next(&mut called).await < 2 {} };
+    consumer.run_batches(handling, handler, stop).await.expect("started");
+    let spans = bench.recorder.finished();
+    assert_eq!(all(&named(&spans, "process"), "error.type"), ["Busy", "panic", ""]);
+    assert_eq!(all(&named(&spans, "process"), "hopscope.attempt"), ["1", "2", "3"]);
+    bench.close();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_outlives_the_stop_is_unknown_and_not_settled() {
+    let bench = Bench::new();
+    let producer = bench.producer().await;
+    producer.send_with_timeout(bench.message(), 10_000).await.expect("sent");
+    let mut consumer = bench.consumer(&bench.topic, &bench.group).await;
+    let (calls, mut called) = told();
+    let (go, gate) = tokio::sync::watch::channel(false);
+    let handling =
+        hopscope_rocketmq::Options { batch_max: Some(8), drain: Duration::from_millis(50), ..options() };
+    let handler = async move |_: &[hopscope_rocketmq::Traced<&_>]| {
+        let _ = calls.send(1);
+        let _ = gate.clone().wait_for(|is_open| *is_open).await;
+        BatchOutcome::Ok
+    };
+    let stop = called_once(&mut called);
+    consumer.run_batches(handling, handler, stop).await.expect("started");
+    go.send_replace(true);
+    let end = async {
+        while named(&bench.recorder.finished(), "process").is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(crate::kit::WAIT, end).await.expect("it ends");
+    let spans = bench.recorder.finished();
+    let told: Vec<_> = named(&spans, "process").into_iter().map(reason).collect();
+    assert_eq!(told, ["shut down"]);
+    assert_eq!(named(&spans, "success").len(), 0);
+    bench.close();
+}
+
+/// Of the span, or of its one message.
+fn reason(span: &SpanData) -> String {
+    let of_link = span.links.iter().flat_map(|link| &link.attributes);
+    let found =
+        span.attributes.iter().chain(of_link).find(|set| set.key.as_str() == "hopscope.outcome.reason");
+    found.map(|set| set.value.to_string()).unwrap_or_default()
 }

@@ -20,7 +20,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 pub const WAIT: Duration = Duration::from_secs(60);
 
 /// What differs from run to run.
-const MASKED: &[&str] = &[
+pub const MASKED: &[&str] = &[
     "server.port",
     "hopscope.broker_time",
     "hopscope.origin_time",

@@ -4,11 +4,13 @@
 
 mod batch;
 mod dead_letter;
+mod exchange;
 mod foreign;
 mod kit;
 mod listen;
 mod proxy;
 mod pull;
+mod readme;
 mod rebalance;
 mod request;
 mod restart;

@@ -206,3 +206,46 @@ async fn a_message_whose_dead_letter_is_refused_stays_the_groups() {
     assert_eq!(all(&named(&spans, "process"), "hopscope.disposition"), ["retry"]);
     bench.close();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_handler_holds_up_polling() {
+    let bench = Bench::new();
+    let producer = bench.producer().await;
+    producer.send_with_timeout(bench.message(), 10_000).await.expect("sent");
+    let queue = MessageQueue::from_parts(bench.topic.as_str(), "broker-a", 0);
+    for _ in 0..8 {
+        let batch = (0..10).map(|_| bench.message()).collect();
+        producer.send_batch_to_queue(batch, queue.clone()).await.expect("sent");
+    }
+    let consumer = consumer(&bench).await;
+    let (calls, mut called) = told();
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let held = Arc::clone(&gate);
+    let handler = move |_: Traced<Arc<MessageExt>>| {
+        let (calls, gate) = (calls.clone(), Arc::clone(&held));
+        async move {
+            let _ = calls.send(1);
+            gate.acquire().await.expect("open").forget();
+            Ok::<_, std::fmt::Error>(())
+        }
+    };
+    let workers = WorkersConfig { workers_max: 1, waiting_max: 1, order: Order::None };
+    let options = PullOptions { workers, ..PullOptions::default() };
+    let polled = || -> usize {
+        named(&bench.recorder.finished(), "poll").iter().map(|span| span.links.len().max(1)).sum()
+    };
+    let stop = async {
+        next(&mut called).await;
+        // Time is what this is about: long enough to poll all of them.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(polled() <= 40, "polled={}", polled());
+        gate.add_permits(81);
+        for _ in 1..81 {
+            next(&mut called).await;
+        }
+    };
+    consumer.run(options, handler, stop).await;
+    assert_eq!(polled(), 81);
+    consumer.inner().shutdown().await;
+    bench.close();
+}

@@ -2,8 +2,8 @@
 
 use crate::kit::{Bench, all, attribute, body, called_once, named, next, options, told};
 use hopscope_rocketmq::{Options, Traced};
-use hopscope_sdk::Retry;
 use hopscope_sdk::work::Order;
+use hopscope_sdk::{Failure, Retry};
 use rocketmq_model::common::message::message_queue::MessageQueue;
 use rocketmq_model::common::message::message_single::Message;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -122,5 +122,45 @@ async fn handlers_work_side_by_side_but_not_more_than_allowed() {
     consumer.run(Options { workers_max: Some(2), ..options() }, handler, stop).await.expect("started");
     let spans = bench.recorder.finished();
     assert_eq!(named(&spans, "success").len(), 8);
+    bench.close();
+}
+
+/// Which failures are worth another try, and after which delay, each noted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_some_failures_are_tried_again_and_each_delay_is_told() {
+    let bench = Bench::new();
+    let producer = bench.producer().await;
+    producer.send_with_timeout(bench.message(), 10_000).await.expect("sent");
+    let mut consumer = bench.consumer(&bench.topic, &bench.group).await;
+    let (calls, mut called) = told();
+    let times = AtomicU32::new(0);
+    let handler = async move |_: &Traced<&_>| {
+        let time = times.fetch_add(1, Ordering::SeqCst);
+        let _ = calls.send(time);
+        Err::<(), _>(std::io::Error::other(if time < 3 { "busy" } else { "invalid" }))
+    };
+    let (first, delay_max) = (Duration::from_millis(2), Duration::from_millis(10));
+    let worth_it = |failure: &Failure| failure.message() != "invalid";
+    let in_place = Retry::times(9).exponential(first, 3.0, delay_max).without_jitter().only_if(worth_it);
+    let handling = Options { in_place, retry: Retry::times(9).only_if(worth_it), ..options() };
+    let stop = async { while next(&mut called).await < 3 {} };
+    consumer.run(handling, handler, stop).await.expect("started");
+
+    let spans = bench.recorder.finished();
+    let [process] = named(&spans, "process")[..] else { panic!("one delivery") };
+    assert_eq!(attribute(process, "hopscope.disposition"), "reject", "given up at once");
+    let retries: Vec<_> = process
+        .events
+        .iter()
+        .filter(|event| event.name == "hopscope.retry")
+        .map(|event| {
+            let of = |key: &str| event.attributes.iter().find(|set| set.key.as_str() == key);
+            ["hopscope.attempt", "hopscope.retry.delay_ms", "error.type"]
+                .map(|key| of(key).map(|set| set.value.to_string()).unwrap_or_default())
+                .join(" ")
+        })
+        .collect();
+    let kind = "std::io::error::Error";
+    assert_eq!(retries, [format!("1 2 {kind}"), format!("2 6 {kind}"), format!("3 10 {kind}")]);
     bench.close();
 }

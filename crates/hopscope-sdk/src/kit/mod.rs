@@ -1,14 +1,19 @@
 //! What every adapter must pass: functions for the tests of adapter crates.
 //!
 //! [`carrier`] runs the shared cases against one client's headers; [`Recorder`] keeps finished spans and prints
-//! them in a stable form for golden tests; [`broker`] finds the real broker.
+//! them in a stable form for golden tests; [`exchange`] has what a message there and back must show over every broker;
+//! [`recorded`] makes a README's table of what is recorded; [`broker`] finds the real broker.
 
 mod carrier;
+pub mod exchange;
 mod record;
+mod recorded;
 mod records;
 
 pub use carrier::{MapHeaders, Pairs, carrier};
+pub use exchange::{Arrived, Case};
 pub use record::{Recorder, spans};
+pub use recorded::{readme_is_current, recorded};
 pub use records::Records;
 
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};

@@ -67,7 +67,11 @@ impl Bench {
     }
 
     pub async fn publish(&self) {
-        let message = PublishMessage::build().payload("{}".into()).message_id("s-1");
+        self.publish_as("s-1").await;
+    }
+
+    pub async fn publish_as(&self, id: &str) {
+        let message = PublishMessage::build().payload("{}".into()).message_id(id);
         let ack = self.jetstream.send_publish(self.subject(), message).await.expect("sent");
         ack.await.expect("stored");
     }

@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 pub const WAIT: Duration = Duration::from_secs(30);
 
 /// What differs from run to run.
-const MASKED: [&str; 2] = ["messaging.rabbitmq.message.delivery_tag", "hopscope.retry.delay_ms"];
+pub const MASKED: [&str; 2] = ["messaging.rabbitmq.message.delivery_tag", "hopscope.retry.delay_ms"];
 
 pub struct Bench {
     pub recorder: Recorder,
