@@ -1,4 +1,4 @@
-//! Publishes one shipment to JetStream. `cargo run -p hopscope-async-nats --example publish`
+//! Publishes one shipment to JetStream. `cargo run -p hopscope-async-nats --example nats_publish`
 //!
 //! What to look at: one `publish shipments.new` span with stream and sequence, at the OTLP endpoint of your
 //! environment (`OTEL_EXPORTER_OTLP_ENDPOINT`, else this machine).

@@ -1,5 +1,5 @@
-//! Works on shipments from JetStream until Ctrl-C, four at a time. `cargo run -p hopscope-async-nats --example consume`
-//! (`NATS=nats://...`), after `--example publish`
+//! Works on shipments from JetStream until Ctrl-C, four at a time. `cargo run -p hopscope-async-nats --example nats_consume`
+//! (`NATS=nats://...`), after `--example nats_publish`
 //!
 //! What to look at: `receive`, `process` (failed, with an event `hopscope.retry`) and `nak shipments.new` of attempt 1, and
 //! the same with `ack` of attempt 2, linked to the sender's span. Publish a shipment that is no JSON object: it is given up

@@ -1,4 +1,4 @@
-//! Works on orders from Kafka until Ctrl-C. `cargo run -p hopscope-rdkafka --example consume`
+//! Works on orders from Kafka until Ctrl-C. `cargo run -p hopscope-rdkafka --example kafka_consume`
 //! (`KAFKA=host:port`; the topics `orders`, `orders.retry.payment` and `orders.dlt.payment` must exist).
 //!
 //! What to look at: `poll orders` and `process orders` linked to the sender's span; for an order that is no text a copy

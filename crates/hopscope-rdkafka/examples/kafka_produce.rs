@@ -1,4 +1,4 @@
-//! Sends one order to Kafka and says where it lies. `cargo run -p hopscope-rdkafka --example produce`
+//! Sends one order to Kafka and says where it lies. `cargo run -p hopscope-rdkafka --example kafka_produce`
 //! (`KAFKA=host:port`; the topic `orders` must exist or be made by the broker on its own).
 //!
 //! What to look at: one `send orders` span with partition and offset, at the OTLP endpoint of your environment
