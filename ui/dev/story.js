@@ -45,7 +45,7 @@ const why = (over) => ({
 });
 const attempt = (number, service, startMs, over) => ({
   number, events: [], of_copy: null, outcome: 'ok', reason: '', disposition: 'accept', service, instance: `${service}-7c9f`,
-  start_ns: at(startMs), end_ns: null, queue: null, wait: null, process: null, settle: null, ...over,
+  start_ns: at(startMs), end_ns: null, queue: null, wait: null, process: null, settle: null, retries: [], batch: null, ...over,
 });
 const summary = (over) => ({
   cluster: '', address: '', lane: '', position: null, message_id: '', keys: ['order-4711'], trace_id: TRACE, groups: [], ...over,
@@ -135,7 +135,7 @@ function orderStory() {
         ],
       },
     ],
-    copies: [{ kind: 'dead_letter', other_is_original: false, other: fraudDead.reference, destination: 'orders.fraud.dlt', group: 'fraud', attempts: 2, reason: 'schema.unknown_field' }],
+    copies: [{ kind: 'dead_letter', other_is_original: false, other: fraudDead.reference, destination: 'orders.fraud.dlt', group: 'fraud', attempts: 2, reason: 'field coupon is not known', error_type: 'schema.unknown_field' }],
     gaps: [{ kind: 'clock_skew', detail: 'fraud-7c9f received the message 0.2 ms before the broker stored it' }],
   });
 }
@@ -171,7 +171,7 @@ export function messageAnswer(reference) {
       : message === shipments ? simpleStory(shipments, 'shipping', 14, 'carrier.busy')
         : message === notifications ? simpleStory(notifications, 'notify', 9, 'smtp.451')
           : story(fraudDead, [event('send', 'fraud', 600, 2, { destination: 'orders.fraud.dlt', position: '3' })], {
-            copies: [{ kind: 'dead_letter', other_is_original: true, other: orders.reference, destination: 'orders', group: 'fraud', attempts: 2, reason: 'schema.unknown_field' }],
+            copies: [{ kind: 'dead_letter', other_is_original: true, other: orders.reference, destination: 'orders', group: 'fraud', attempts: 2, reason: 'field coupon is not known', error_type: 'schema.unknown_field' }],
             gaps: [{ kind: 'receiver_not_seen', detail: 'no receiver of orders.fraud.dlt was seen' }],
           });
   if (message === notifications) trajectory.events[2].duration_ns = null;

@@ -190,6 +190,8 @@ pub struct Send {
     pub outcome: String,
     /// Reason of a failure, or empty.
     pub reason: String,
+    /// The batch that it was sent in, where it was one.
+    pub batch: Option<BatchPlace>,
 }
 
 /// What one group did with the message.
@@ -265,6 +267,34 @@ pub struct Attempt {
     pub process: Option<Latency>,
     /// Declared to confirmed.
     pub settle: Option<Latency>,
+    /// Attempts in place that failed within this delivery, in order; the last one is this attempt's own outcome.
+    pub retries: Vec<Retry>,
+    /// The batch that it was handled in, where it was one.
+    pub batch: Option<BatchPlace>,
+}
+
+/// An attempt in the handler's own time that failed, and that another followed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Retry {
+    /// From 1.
+    pub attempt: u32,
+    /// How long after it the next one began.
+    pub delay_ms: Int64,
+    /// Type of its error, or empty.
+    pub error_type: String,
+}
+
+/// A batch: messages that were sent, or handled, in one call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct BatchPlace {
+    /// Span of the call, `trace-span`: what the messages of the batch have in common.
+    pub span: String,
+    /// How many messages it had; of a large one that was told in parts, how many this part had.
+    pub messages: u32,
+    /// Which of them this was, from 1; `null` where nobody says.
+    pub place: Option<u32>,
+    /// Number of the part, from 1, of a large batch.
+    pub part: Option<u32>,
 }
 
 /// A duration between two named points.
@@ -388,6 +418,8 @@ pub struct Copy {
     pub attempts: Option<u32>,
     /// Reason, or empty.
     pub reason: String,
+    /// Type of the error that it was made for, or empty.
+    pub error_type: String,
 }
 
 /// Something missing or odd.

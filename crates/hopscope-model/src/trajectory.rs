@@ -361,8 +361,10 @@ pub struct Copy {
     pub group: String,
     /// Attempts before the copy, where known.
     pub attempts: Option<u32>,
-    /// Reason in the broker's words, or empty.
+    /// Reason in the broker's words, or in those of who made the copy; or empty.
     pub reason: String,
+    /// Type of the error (`error.type`) that it was made for, or empty.
+    pub error_type: String,
 }
 
 /// Something missing or odd.

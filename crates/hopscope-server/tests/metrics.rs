@@ -185,6 +185,44 @@ async fn who_counts_is_exact_and_of_the_others_spans_are_counted() {
     rig.stop().await;
 }
 
+/// Subjects with an order number in them: metrics count the template, spans name each.
+#[tokio::test]
+async fn a_templated_destination_is_one_and_so_is_a_temporary_one() {
+    let rig = Rig::in_memory().await;
+    let nats = |of: &[(&str, &str)]| -> Vec<KeyValue> {
+        [("messaging.system", "nats")].iter().chain(of).map(|(key, value)| text(key, value)).collect()
+    };
+    let counted = nats(&[("messaging.destination.template", "orders.{id}")]);
+    post(&rig, &CHECKOUT.request(vec![CHECKOUT.counter("messaging.client.sent.messages", 1, 900, counted)]))
+        .await;
+    let spans = |names: [&str; 3], first: u64| -> Vec<_> {
+        let of = |(span, name): (u64, &str)| {
+            let attributes =
+                nats(&[("messaging.operation.type", "send"), ("messaging.destination.name", name)]);
+            opentelemetry_proto::tonic::trace::v1::Span { attributes, ..send_span(1, span, 1) }
+        };
+        (first..).zip(names).map(of).collect()
+    };
+    let sent = request("checkout", spans(["orders.1", "orders.2", "_INBOX.a.1"], 1));
+    assert_eq!(rig.send(&sent).await.status(), 200);
+    let sent = request("shop", spans(["orders.3", "orders.3.late", "_INBOX.b.1"], 4));
+    assert_eq!(rig.send(&sent).await.status(), 200);
+    let answer = rates(&rig).await;
+    let mut all: Vec<_> =
+        answer.rates.iter().map(|rate| (rate.destination.as_str(), told(&rate.sent))).collect();
+    all.sort_unstable();
+    assert_eq!(
+        all,
+        [
+            ("_INBOX.>", ("sampled", 2, 0)),
+            ("orders.3.late", ("sampled", 1, 0)),
+            ("orders.{id}", ("mixed", 901, 0)),
+        ],
+        "spans of who counts add nothing, those of the shop do"
+    );
+    rig.stop().await;
+}
+
 #[tokio::test]
 async fn what_says_nothing_of_messages_is_accepted_and_counted() {
     let rig = Rig::in_memory().await;

@@ -1,5 +1,6 @@
 //! Arrays and maps of attribute values as compact JSON text, which is how the model keeps them.
 
+use crate::span::RetryView;
 use std::fmt::Write as _;
 
 /// Appends a JSON string; bytes that are not UTF-8 are replaced.
@@ -45,6 +46,23 @@ pub(crate) fn texts(list: &[&[u8]]) -> String {
             out.push(',');
         }
         put_text(&mut out, text);
+    }
+    out.push(']');
+    out
+}
+
+/// Retries in place, as the model keeps them: an array of objects.
+pub(crate) fn retries(list: &[RetryView<'_>]) -> String {
+    let mut out = String::from("[");
+    for (index, retry) in list.iter().enumerate() {
+        let comma = if index > 0 { "," } else { "" };
+        let _ = write!(
+            out,
+            "{comma}{{\"attempt\":{},\"delay_ms\":{},\"error_type\":",
+            retry.attempt, retry.delay_ms
+        );
+        put_text(&mut out, retry.error_type);
+        out.push('}');
     }
     out.push(']');
     out

@@ -203,7 +203,8 @@ impl<'a> Mapper<'a> {
     fn events_of_links(&mut self, span: &SpanView<'a>, stage: Stage, members: Members, present: Names) {
         let own = span.attributes.items();
         let mut shared: Option<(Names, u32)> = None;
-        for link in members.iter(span) {
+        let is_batch = matches!(stage, Stage::Send | Stage::Process) && members.iter(span).nth(1).is_some();
+        for (place, link) in (1..).zip(members.iter(span)) {
             let Scratch { keys, slots, attributes, links, business_keys } = &mut self.scratch;
             let of_link = span.attributes_of(link);
             let mut link_slots = *slots;
@@ -238,6 +239,10 @@ impl<'a> Mapper<'a> {
                 if taken & name.bit() == 0 || name == Name::Other {
                     attributes.push((key, cell(&mut self.words, &attribute.value)));
                 }
+            }
+            if is_batch {
+                // Links are in the order of the messages.
+                attributes.push((self.words.made_name("hopscope.batch.place"), Cell::Int(place)));
             }
             counters(&mut self.words, attributes);
             self.words.builder.push(row, links, business_keys, attributes);
@@ -374,6 +379,10 @@ fn span_attributes<'a>(
             let value = cell(words, value);
             out.push((words.made_name(key), value));
         }
+    }
+    if !span.retries().is_empty() {
+        let retries = Raw::Json(crate::json_text::retries(span.retries()));
+        out.push((words.made_name("hopscope.retries"), cell(words, &retries)));
     }
     if !span.trace_state.is_empty() {
         let state = Cell::Text(words.value(span.trace_state));

@@ -31,6 +31,7 @@ names! {
     Operation = "messaging.operation",
     DestinationName = "messaging.destination.name",
     Destination = "messaging.destination",
+    DestinationTemplate = "messaging.destination.template",
     DestinationKind = "messaging.destination_kind",
     SourceName = "messaging.source.name",
     Source = "messaging.source",

@@ -135,6 +135,9 @@ pub(crate) fn remote_of(flags: u32) -> Remote {
     }
 }
 
+/// Most retries in place that are kept of one span.
+const RETRIES_MAX: usize = 32;
+
 /// One link.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinkView {
@@ -143,6 +146,20 @@ pub struct LinkView {
     /// OTLP's flags.
     pub flags: u32,
     attributes: Range<usize>,
+}
+
+/// Name of the SDK's event.
+pub(crate) const RETRY: &str = "hopscope.retry";
+
+/// An attempt in place that failed, with another to follow: an event [`RETRY`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct RetryView<'a> {
+    /// Number of the attempt, from 1.
+    pub attempt: i64,
+    /// How long after it the next one began, ms.
+    pub delay_ms: i64,
+    /// `error.type`, not checked yet.
+    pub error_type: &'a [u8],
 }
 
 /// One span. Made once and refilled, so that its lists are allocated once a request.
@@ -176,6 +193,7 @@ pub struct SpanView<'a> {
     pub exception_type: Option<Raw<'a>>,
     /// `exception.message` of the first exception event.
     pub exception_message: Option<Raw<'a>>,
+    retries: Vec<RetryView<'a>>,
     links: Vec<LinkView>,
     link_attributes: Vec<AttributeView<'a>>,
     links_max: usize,
@@ -201,6 +219,7 @@ impl<'a> SpanView<'a> {
             attributes: Attributes::new(limits),
             exception_type: None,
             exception_message: None,
+            retries: Vec::new(),
             links: Vec::new(),
             link_attributes: Vec::new(),
             links_max: limits.links_per_span_max,
@@ -225,9 +244,34 @@ impl<'a> SpanView<'a> {
         self.attributes.clear();
         self.exception_type = None;
         self.exception_message = None;
+        self.retries.clear();
         self.links.clear();
         self.link_attributes.clear();
         self.dropped_links = 0;
+    }
+
+    /// Begins an event `hopscope.retry`. Past [`RETRIES_MAX`] it is left out: the span says how many there were.
+    pub fn begin_retry(&mut self) -> bool {
+        let wanted = self.retries.len() < RETRIES_MAX;
+        if wanted {
+            self.retries.push(RetryView::default());
+        }
+        wanted
+    }
+
+    /// An attribute of the retry that was begun last.
+    pub fn retry_attribute(&mut self, key: &[u8], value: &Raw<'a>) {
+        let Some(retry) = self.retries.last_mut() else { return };
+        match (key, value) {
+            (b"hopscope.attempt", Raw::Int(number)) => retry.attempt = *number,
+            (b"hopscope.retry.delay_ms", Raw::Int(delay_ms)) => retry.delay_ms = *delay_ms,
+            (b"error.type", Raw::Text(error_type)) => retry.error_type = error_type,
+            _ => {}
+        }
+    }
+
+    pub(crate) fn retries(&self) -> &[RetryView<'a>] {
+        &self.retries
     }
 
     /// Begins a link. Past [`DecodeLimits::links_per_span_max`], and for a link that names nothing at all, it is

@@ -176,6 +176,11 @@ impl<'a> TallyMapper<'a> {
         let stage = known.stage.unwrap_or_else(|| messaging::stage_of_operation(&fields));
         let mut place = EventRow { stage, ..EventRow::default() };
         messaging::fill(&mut fields, &mut self.words, &mut place, &mut self.business_keys);
+        if place.destination == Text::NONE {
+            // Instead of a name that would be another for every order.
+            let template = fields.peek(Name::DestinationTemplate);
+            place.destination = template.map_or(Text::NONE, |template| self.words.name(template));
+        }
         let reason = fields.peek(Name::ErrorType);
         let outcome = match (fields.peek(Name::Outcome), reason) {
             // Ours: nobody said how it ended. It is counted, and not called well.

@@ -158,6 +158,7 @@ impl Workload {
             start_ns: begin_ns,
             end_ns: begin_ns + 500_000 + random.below(30_000_000),
             attributes,
+            events: Vec::new(),
             links: vec![LinkData { context: sent, flags: 0x301, attributes: Vec::new() }],
             status: if retried && random.percent(50) { Status::Error } else { Status::Unset },
             status_message: "inventory service answered 503".to_owned(),

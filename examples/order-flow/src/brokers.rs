@@ -4,8 +4,10 @@ use anyhow::{Context as _, Result};
 use lapin::options::ConfirmSelectOptions;
 use rdkafka::ClientConfig;
 use rocketmq_client_rust::{
-    ClientConfig as RocketConfig, ClientRuntime, ClientRuntimeConfig, DefaultMQProducer, TelemetryHandle,
+    ClientConfig as RocketConfig, ClientRuntime, ClientRuntimeConfig, DefaultMQProducer,
+    DefaultMQPushConsumer, TelemetryHandle,
 };
+use rocketmq_model::common::consumer::consume_from_where::ConsumeFromWhere;
 use rocketmq_runtime::{RuntimeConfig, RuntimeOwner};
 use std::sync::Arc;
 
@@ -57,14 +59,13 @@ impl Addresses {
         Ok((connection, channel))
     }
 
-    /// JetStream on a connection of its own.
-    pub async fn jetstream(&self, client: &str) -> Result<async_nats::jetstream::Context> {
-        let client = async_nats::ConnectOptions::new()
+    /// A connection to NATS.
+    pub async fn nats(&self, client: &str) -> Result<async_nats::Client> {
+        async_nats::ConnectOptions::new()
             .name(client)
             .connect(&self.nats)
             .await
-            .with_context(|| format!("cannot connect to NATS, nats={}", self.nats))?;
-        Ok(async_nats::jetstream::new(client))
+            .with_context(|| format!("cannot connect to NATS, nats={}", self.nats))
     }
 
     /// What RocketMQ's clients run on.
@@ -90,9 +91,9 @@ impl Addresses {
 pub(crate) struct RocketMq {
     owner: RuntimeOwner,
     /// Every client is made on it.
-    pub runtime: Arc<ClientRuntime>,
+    runtime: Arc<ClientRuntime>,
     /// Every client is made with it.
-    pub config: RocketConfig,
+    config: RocketConfig,
 }
 
 impl RocketMq {
@@ -101,6 +102,15 @@ impl RocketMq {
         DefaultMQProducer::builder(self.runtime.clone())
             .client_config(self.config.clone())
             .producer_group(group)
+            .build()
+    }
+
+    /// A push consumer of that group, not started yet.
+    pub fn consumer(&self, group: &str) -> DefaultMQPushConsumer {
+        DefaultMQPushConsumer::builder(self.runtime.clone())
+            .client_config(self.config.clone())
+            .consumer_group(group)
+            .consume_from_where(ConsumeFromWhere::ConsumeFromFirstOffset)
             .build()
     }
 

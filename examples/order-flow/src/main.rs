@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! HTTP → checkout → Kafka `orders` → payment → RabbitMQ `payments` → fulfilment → JetStream `SHIPMENTS` → shipping
-//!                        └→ analytics (stays behind)    └→ dead letters → support       └→ RocketMQ → notify
+//!                        └→ analytics (stays behind)                     └⇄ warehouse     RocketMQ → notify ←┘
 //! ```
+//!
+//! What is given up, on any of them, is read by support.
 //!
 //! Each service is a process of its own: a subcommand of this binary. `order-flow play` makes the topics, starts
 //! them all, places orders, waits until every order has arrived, and stops them.
@@ -57,7 +59,9 @@ enum Command {
     Analytics(services::analytics::Options),
     /// RabbitMQ to JetStream
     Fulfilment,
-    /// Reads the dead letters of RabbitMQ
+    /// Answers fulfilment on core NATS
+    Warehouse,
+    /// Reads the dead letters of all four
     Support,
     /// JetStream to RocketMQ
     Shipping,
@@ -75,6 +79,7 @@ impl Command {
             Self::Payment => "payment",
             Self::Analytics(_) => "analytics",
             Self::Fulfilment => "fulfilment",
+            Self::Warehouse => "warehouse",
             Self::Support => "support",
             Self::Shipping => "shipping",
             Self::Notify => "notify",
@@ -86,8 +91,15 @@ impl Command {
 /// Longest wait for the last spans at the end of a service.
 const FLUSH_MAX: Duration = Duration::from_secs(10);
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+/// For each worker: a send of RocketMQ's client takes more than the usual 2 MiB where nothing is optimised.
+const STACK_BYTES: usize = 8 << 20;
+
+fn main() -> anyhow::Result<()> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().thread_stack_size(STACK_BYTES).build()?.block_on(run())
+}
+
+async fn run() -> anyhow::Result<()> {
     let Cli { common, command } = Cli::parse();
     let Some(service) = command.service() else {
         let Command::Play(options) = command else { return Ok(()) };
@@ -107,6 +119,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Payment => services::payment::run(&common, stop).await,
         Command::Analytics(options) => services::analytics::run(&common, &options, stop).await,
         Command::Fulfilment => services::fulfilment::run(&common, stop).await,
+        Command::Warehouse => services::warehouse::run(&common, stop).await,
         Command::Support => services::support::run(&common, stop).await,
         Command::Shipping => services::shipping::run(&common, stop).await,
         Command::Notify => services::notify::run(&common, stop).await,

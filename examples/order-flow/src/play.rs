@@ -1,7 +1,7 @@
 //! The player: makes the topics, starts the services, places orders, and waits until all of them have arrived.
 
 use crate::names::Names;
-use crate::order::{FIRST_ORDER, Order, Trouble};
+use crate::order::{BATCH, FIRST_ORDER, Order, Trouble};
 use crate::report::{Said, What};
 use crate::services::checkout::Placed;
 use crate::stop::Stop;
@@ -36,10 +36,8 @@ pub(crate) struct Options {
 }
 
 /// The services, and the arguments that only they take.
-const SERVICES: [&str; 7] =
-    ["checkout", "payment", "analytics", "fulfilment", "support", "shipping", "notify"];
-/// Orders that analytics reads.
-const ANALYTICS_TAKE: u32 = 5;
+const SERVICES: [&str; 8] =
+    ["checkout", "payment", "analytics", "fulfilment", "warehouse", "support", "shipping", "notify"];
 /// Longest wait for the services to connect, and at the end to send their last spans.
 const START_MAX: Duration = Duration::from_secs(60);
 const STOP_MAX: Duration = Duration::from_secs(30);
@@ -62,9 +60,9 @@ struct Played<'a> {
 
 #[derive(Serialize)]
 struct PlayedOrder {
-    /// The customer was told, or support has the dead letter.
+    /// Ends that it has not come to: the customer was told, or support has read the dead letter.
     #[serde(skip)]
-    is_at_end: bool,
+    ends_left: usize,
     order: String,
     troubles: Vec<Trouble>,
     trace_id: String,
@@ -130,7 +128,7 @@ fn start(service: &'static str, common: &Common, options: &Options, say: Sender<
     command.args(["--kafka", &brokers.kafka, "--amqp", &brokers.amqp]);
     command.args(["--nats", &brokers.nats, "--rocketmq", &brokers.rocketmq]);
     if service == "analytics" {
-        command.args(["--take", &ANALYTICS_TAKE.min(options.orders.saturating_sub(1)).to_string()]);
+        command.args(["--take", &batch(options).to_string()]);
     }
     let mut child = command
         .stdin(Stdio::piped())
@@ -186,24 +184,48 @@ async fn orders(
     wait: Duration,
 ) -> Result<Vec<PlayedOrder>> {
     let ready = tokio::time::timeout(START_MAX, ready(said)).await;
-    let (checkout, is_behind) = ready.context("the services are not ready in time")??;
+    let (checkout, mut is_behind) = ready.context("the services are not ready in time")??;
     let http = reqwest::Client::builder().no_proxy().build()?;
+    let mut planned: Vec<_> =
+        (0..options.orders).map(|index| Order::planned(first, index, options.orders)).collect();
+    let alone = planned.split_off(batch(options) as usize);
     let mut orders = Vec::new();
-    for index in 0..options.orders {
-        let order = Order::planned(first, index, options.orders);
-        let url = format!("http://{checkout}/orders");
-        let answer = http.post(url).json(&order).send().await?.error_for_status()?;
-        orders.push(PlayedOrder::new(order, answer.json().await?));
-    }
-    let arrived = tokio::time::timeout(wait, arrived(said, &mut orders, is_behind)).await;
-    match arrived {
+    let playing = async {
+        if !planned.is_empty() {
+            let url = format!("http://{checkout}/orders/batch");
+            let answer = http.post(url).json(&planned).send().await?.error_for_status()?;
+            let placed: Vec<Placed> = answer.json().await?;
+            orders.extend(
+                planned.into_iter().zip(placed).map(|(order, placed)| PlayedOrder::new(order, placed)),
+            );
+        }
+        // What comes after is what analytics stays behind of.
+        while !is_behind {
+            is_behind = hear(said, &mut orders).await?;
+        }
+        for order in alone {
+            let url = format!("http://{checkout}/orders");
+            let answer = http.post(url).json(&order).send().await?.error_for_status()?;
+            orders.push(PlayedOrder::new(order, answer.json().await?));
+        }
+        while orders.iter().any(|order| order.ends_left > 0) {
+            hear(said, &mut orders).await?;
+        }
+        anyhow::Ok(())
+    };
+    match tokio::time::timeout(wait, playing).await {
         Ok(result) => result.map(|()| orders),
         Err(_) => {
             let missing: Vec<_> =
-                orders.iter().filter(|order| !order.is_at_end).map(|order| &*order.order).collect();
+                orders.iter().filter(|order| order.ends_left > 0).map(|order| &*order.order).collect();
             bail!("not all orders arrived in {} s, missing={missing:?}", wait.as_secs())
         }
     }
+}
+
+/// How many orders come together, before the others.
+fn batch(options: &Options) -> u32 {
+    BATCH.min(options.orders.saturating_sub(1))
 }
 
 /// Waits until every service has said that it is ready. Answers the address of checkout, and whether analytics has
@@ -221,22 +243,21 @@ async fn ready(said: &mut Receiver<Said>) -> Result<(String, bool)> {
     Ok((checkout, is_behind))
 }
 
-/// Waits until every order is at its end, and analytics has read what it reads.
-async fn arrived(said: &mut Receiver<Said>, orders: &mut [PlayedOrder], mut is_behind: bool) -> Result<()> {
-    while !is_behind || orders.iter().any(|order| !order.is_at_end) {
-        let line = said.recv().await.context("every service has ended")?;
-        is_behind |= line.what == What::Behind;
-        if let Some(order) = orders.iter_mut().find(|order| order.order == line.order) {
-            order.hear(line);
-        }
+/// Hears what a service says next; true where analytics says that it has read what it reads.
+async fn hear(said: &mut Receiver<Said>, orders: &mut [PlayedOrder]) -> Result<bool> {
+    let line = said.recv().await.context("every service has ended")?;
+    let is_behind = line.what == What::Behind;
+    if let Some(order) = orders.iter_mut().find(|order| order.order == line.order) {
+        order.hear(line);
     }
-    Ok(())
+    Ok(is_behind)
 }
 
 impl PlayedOrder {
     fn new(order: Order, placed: Placed) -> Self {
         let Placed { trace_id, partition, offset } = placed;
         let [payment_id, shipment_id, notification_id, log] = [const { String::new() }; 4];
+        let ends_left = order.ends();
         let Order { order, troubles } = order;
         Self {
             order,
@@ -248,16 +269,16 @@ impl PlayedOrder {
             shipment_id,
             notification_id,
             log,
-            is_at_end: false,
+            ends_left,
         }
     }
 
     fn hear(&mut self, line: Said) {
+        self.ends_left = self.ends_left.saturating_sub(usize::from(line.what == What::Ended));
         match line.service.as_str() {
             "payment" => (self.payment_id, self.log) = (line.id, line.log),
             "fulfilment" => self.shipment_id = line.id,
             "shipping" => self.notification_id = line.id,
-            "notify" | "support" => self.is_at_end = true,
             _ => {}
         }
     }

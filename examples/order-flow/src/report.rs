@@ -32,6 +32,8 @@ pub(crate) enum What {
     Ready,
     /// It has handled an order, and sent on what there was to send.
     Handled,
+    /// It has handled an order, and nothing comes after it.
+    Ended,
     /// It has read all that it will read.
     Behind,
 }
@@ -50,12 +52,21 @@ pub(crate) fn ready(service: &str, address: &str) {
 
 /// The service has handled an order: as a log line with the trace in it, and to the player.
 pub(crate) fn handled(service: &str, order: &str, id: &str, text: &str, context: &Context) {
+    tell(What::Handled, service, order, id, text, context);
+}
+
+/// The same, where the order has come to an end.
+pub(crate) fn ended(service: &str, order: &str, id: &str, text: &str, context: &Context) {
+    tell(What::Ended, service, order, id, text, context);
+}
+
+fn tell(what: What, service: &str, order: &str, id: &str, text: &str, context: &Context) {
     let span = context.span().span_context().clone();
     let flags = span.trace_flags().to_u8();
     let traceparent = format!("00-{}-{}-{flags:02x}", span.trace_id(), span.span_id());
     let log = format!("INFO {service}: {text} order={order} traceparent={traceparent}");
     self::log(service, &log);
-    let said = Said { service: service.to_owned(), what: What::Handled, ..Said::default() };
+    let said = Said { service: service.to_owned(), what, ..Said::default() };
     say(&Said { order: order.to_owned(), id: id.to_owned(), log, ..said });
 }
 

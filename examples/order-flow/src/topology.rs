@@ -23,10 +23,10 @@ const GONE_POLL: Duration = Duration::from_millis(200);
 /// Makes everything that is not there yet. With `fresh`, topics, queues and streams are deleted before, and their
 /// positions start again; RocketMQ's are kept (its clients cannot delete them).
 pub(crate) async fn make(common: &Common, names: &Names, fresh: bool) -> Result<()> {
-    kafka(common, names, fresh).await.context("cannot make Kafka's topic")?;
+    kafka(common, names, fresh).await.context("cannot make Kafka's topics")?;
     rabbitmq(common, names, fresh).await.context("cannot make RabbitMQ's queues")?;
-    nats(common, names, fresh).await.context("cannot make NATS's stream")?;
-    rocketmq(common, names).await.context("cannot make RocketMQ's topic")
+    nats(common, names, fresh).await.context("cannot make NATS's streams")?;
+    rocketmq(common, names).await.context("cannot make RocketMQ's topics")
 }
 
 /// How many orders were ever placed on the topic.
@@ -42,29 +42,33 @@ pub(crate) async fn orders_so_far(common: &Common, names: &Names) -> Result<u32>
 async fn kafka(common: &Common, names: &Names, fresh: bool) -> Result<()> {
     let admin: AdminClient<DefaultClientContext> = common.brokers.kafka("order-flow", "").create()?;
     let options = AdminOptions::new();
+    let topics = [&names.orders, &names.orders_retry, &names.orders_dead];
     if fresh {
-        for deleted in admin.delete_topics(&[&names.orders], &options).await? {
+        for deleted in admin.delete_topics(&topics.map(String::as_str), &options).await? {
             match deleted {
                 Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {}
                 Err((topic, code)) => bail!("topic={topic} code={code}"),
             }
         }
     }
-    let new = NewTopic::new(&names.orders, 1, TopicReplication::Fixed(1))
-        .set("message.timestamp.type", "LogAppendTime");
-    let made = async {
-        let mut poll = tokio::time::interval(GONE_POLL);
-        loop {
-            poll.tick().await;
-            match admin.create_topics([&new], &options).await?.pop() {
-                Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) if fresh => continue,
-                Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => return Ok(()),
-                Some(Err((topic, code))) => bail!("topic={topic} code={code}"),
-                None => bail!("no answer"),
+    for topic in topics {
+        let new = NewTopic::new(topic, 1, TopicReplication::Fixed(1))
+            .set("message.timestamp.type", "LogAppendTime");
+        let made = async {
+            let mut poll = tokio::time::interval(GONE_POLL);
+            loop {
+                poll.tick().await;
+                match admin.create_topics([&new], &options).await?.pop() {
+                    Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) if fresh => continue,
+                    Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => return Ok(()),
+                    Some(Err((topic, code))) => bail!("topic={topic} code={code}"),
+                    None => bail!("no answer"),
+                }
             }
-        }
-    };
-    tokio::time::timeout(GONE_MAX, made).await.context("the old topic is still there")?
+        };
+        tokio::time::timeout(GONE_MAX, made).await.context("the old topic is still there")??;
+    }
+    Ok(())
 }
 
 async fn rabbitmq(common: &Common, names: &Names, fresh: bool) -> Result<()> {
@@ -100,22 +104,24 @@ async fn rabbitmq(common: &Common, names: &Names, fresh: bool) -> Result<()> {
 }
 
 async fn nats(common: &Common, names: &Names, fresh: bool) -> Result<()> {
-    let jetstream = common.brokers.jetstream("order-flow").await?;
-    if fresh && jetstream.get_stream(&names.stream).await.is_ok() {
-        jetstream.delete_stream(&names.stream).await?;
+    let jetstream = async_nats::jetstream::new(common.brokers.nats("order-flow").await?);
+    for (name, subjects, consumer) in [
+        (&names.stream, names.shipment("*"), &names.shipping),
+        (&names.stream_dead, names.shipments_dead.clone(), &names.support),
+    ] {
+        if fresh && jetstream.get_stream(name).await.is_ok() {
+            jetstream.delete_stream(name).await?;
+        }
+        let config =
+            stream::Config { name: name.clone(), subjects: vec![subjects], ..stream::Config::default() };
+        let stream = jetstream.get_or_create_stream(config).await?;
+        let config = pull::Config {
+            durable_name: Some(consumer.clone()),
+            ack_policy: AckPolicy::Explicit,
+            ..pull::Config::default()
+        };
+        stream.get_or_create_consumer(consumer, config).await?;
     }
-    let config = stream::Config {
-        name: names.stream.clone(),
-        subjects: vec![names.subject.clone()],
-        ..stream::Config::default()
-    };
-    let stream = jetstream.get_or_create_stream(config).await?;
-    let consumer = pull::Config {
-        durable_name: Some(names.shipping.clone()),
-        ack_policy: AckPolicy::Explicit,
-        ..pull::Config::default()
-    };
-    stream.get_or_create_consumer(&names.shipping, consumer).await?;
     Ok(())
 }
 
@@ -123,8 +129,13 @@ async fn rocketmq(common: &Common, names: &Names) -> Result<()> {
     let rocketmq = common.brokers.rocketmq()?;
     let mut producer = rocketmq.producer(&format!("{}-topology", names.notify));
     producer.start().await?;
-    // The first argument names the topic whose brokers are to hold the new one: RocketMQ's default for new topics.
-    let made = producer.create_topic("TBW102", &names.notifications, 1, HashMap::new()).await;
+    // The broker makes the topic of dead letters with the first one: who subscribes before would look for it in vain,
+    // and again only half a minute later.
+    let mut made = Ok(());
+    for topic in [&names.notifications, &names.notifications_dead] {
+        // The first argument names the topic whose brokers are to hold the new one: RocketMQ's default for new topics.
+        made = made.and(producer.create_topic("TBW102", topic, 1, HashMap::new()).await);
+    }
     producer.shutdown().await;
     rocketmq.close().await;
     Ok(made?)

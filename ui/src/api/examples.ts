@@ -13,7 +13,7 @@ export const why = (over: Partial<Why> = {}): Why => ({
 
 export const attempt = (over: Partial<Attempt> = {}): Attempt => ({
   number: 1, events: [], of_copy: null, outcome: 'ok', reason: '', disposition: null, service: '', instance: '',
-  start_ns: '0', end_ns: null, queue: null, wait: null, process: null, settle: null, ...over,
+  start_ns: '0', end_ns: null, queue: null, wait: null, process: null, settle: null, retries: [], batch: null, ...over,
 });
 
 export const group = (name: string, state: string, attempts: Attempt[], over: Partial<GroupStory> = {}): GroupStory => ({

@@ -114,6 +114,14 @@ export interface Send {
   produce: Latency | null;
   outcome: string;
   reason: string;
+  batch: BatchPlace | null;
+}
+
+export interface BatchPlace {
+  span: string;
+  messages: number;
+  place: number | null;
+  part: number | null;
 }
 
 export interface GroupStory {
@@ -153,6 +161,14 @@ export interface Attempt {
   wait: Latency | null;
   process: Latency | null;
   settle: Latency | null;
+  retries: Retry[];
+  batch: BatchPlace | null;
+}
+
+export interface Retry {
+  attempt: number;
+  delay_ms: Int64;
+  error_type: string;
 }
 
 export interface Latency {
@@ -216,6 +232,7 @@ export interface Copy {
   group: string;
   attempts: number | null;
   reason: string;
+  error_type: string;
 }
 
 export interface Gap {

@@ -69,7 +69,7 @@ test('lanes: sender, a group with a retry, a group that did not consume', () => 
       event({ id: 'b', stage: 'process', service: 'payment', start_ns: '1300', duration_ns: '50' }),
       event({ id: 'c', stage: 'process', service: 'payment', start_ns: '2000', duration_ns: '60' }),
     ],
-    sends: [{ event: 0, produce: latency(100n), outcome: 'ok', reason: '' }],
+    sends: [{ event: 0, produce: latency(100n), outcome: 'ok', reason: '', batch: null }],
     groups: [
       group('payment', 'succeeded', [
         attempt({ number: 1, events: [1], outcome: 'failed', start_ns: '1200', queue: latency(100n), wait: latency(100n), process: latency(50n) }),

@@ -172,6 +172,12 @@ export const en = {
   'message.raw.api': 'the same from the API',
   'message.asof': 'Told at {time}.',
 
+  'batch.sent': 'sent in a batch',
+  'batch.place': 'message {place} of {messages} in the batch',
+  'batch.of': 'one of {n#message|messages} in the batch',
+  'batch.part': 'part {part} of a larger one',
+  'batch.all': 'all messages of the batch',
+
   'chain.title': 'What caused it, and what it caused',
   'chain.alone': 'Nothing is known to have caused it, and it is not known to have caused anything.',
   'chain.here': 'this message',
@@ -238,6 +244,8 @@ export const en = {
   'attempts.none': 'No delivery was reported.',
   'attempts.wait': 'waited {duration}',
   'attempts.copy': 'as a copy',
+  'attempts.inplace': 'tried in place',
+  'attempts.again': 'again after {duration}',
   'disposition.accept': 'accepted',
   'disposition.retry': 'asked for again',
   'disposition.reject': 'rejected',

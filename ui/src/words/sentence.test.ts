@@ -65,7 +65,7 @@ test('every state gives a sentence of its own, also without facts', () => {
 
 test('an unseen sender, a failed send, a receiver without group', () => {
   assert.match(tell({}, 'en', ''), /^It lay in orders\/0\/15; who sent it was not seen\./);
-  const sends = [{ event: 0, produce: null, outcome: 'failed', reason: 'NotEnoughReplicas' }];
+  const sends = [{ event: 0, produce: null, outcome: 'failed', reason: 'NotEnoughReplicas', batch: null }];
   assert.match(tell({ sends }, 'en'), /^checkout could not send it to orders\/0\/15: NotEnoughReplicas\./);
   assert.match(tell({ groups: [group('', 'succeeded', [attempt({ service: 'mailer' })])] }, 'en'), /mailer processed it/);
   assert.match(tell({ groups: [group('', 'unknown', [])] }, 'zh'), /未命名消费组的接收者/);

@@ -173,6 +173,12 @@ export const zh: Record<Key, string> = {
   'message.raw.api': '从 API 查看',
   'message.asof': '以 {time} 的证据为准。',
 
+  'batch.sent': '批量发送',
+  'batch.place': '批次 {messages} 条中的第 {place} 条',
+  'batch.of': '批次 {n} 条消息之一',
+  'batch.part': '更大批次的第 {part} 部分',
+  'batch.all': '该批次的所有消息',
+
   'chain.title': '前因后果',
   'chain.alone': '没有发现引发它的消息，也没有发现它引发的消息。',
   'chain.here': '当前消息',
@@ -239,6 +245,8 @@ export const zh: Record<Key, string> = {
   'attempts.none': '没有收到投递报告。',
   'attempts.wait': '间隔 {duration}',
   'attempts.copy': '以副本投递',
+  'attempts.inplace': '原地重试',
+  'attempts.again': '{duration}后再试',
   'disposition.accept': '已接受',
   'disposition.retry': '要求重投',
   'disposition.reject': '已拒绝',

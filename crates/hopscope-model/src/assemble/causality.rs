@@ -22,13 +22,17 @@ pub(super) fn causes(joined: &Joined<'_>, message: usize) -> Vec<Related> {
         }
         let (handlers, through) = handlers_above(joined, send);
         for handler in handlers {
+            let handled = &joined.events[handler];
+            // What a batch handler copied is one message of the batch; the others have no part in it.
+            if is_copy_by(joined, handled, message) && !may_be_copy_of(joined, handled, message) {
+                continue;
+            }
             let Some(cause) = joined.message_of[handler].filter(|cause| seen.insert(*cause)) else {
                 continue;
             };
             if causes.len() == RELATED_MAX {
                 break;
             }
-            let handled = &joined.events[handler];
             causes.push(related(joined, cause, &handled.service, handled, send, through.clone()));
         }
     }
@@ -59,12 +63,15 @@ fn handlers_above(joined: &Joined<'_>, send: &MessageEvent) -> (Vec<usize>, Vec<
     (Vec::new(), through)
 }
 
-/// The messages that its handling caused: down from its handlers, through ordinary spans, to sends.
+/// The messages that its handling caused, that of its retries too, which are attempts of it: down from its handlers,
+/// through ordinary spans, to sends.
 pub(super) fn effects(joined: &Joined<'_>, message: usize) -> Vec<Related> {
     let below = spans_below(joined);
     let mut effects = Vec::new();
-    let mut seen = HashSet::from([message]);
-    for (index, _) in joined.members(message) {
+    let retries = copies::retries(joined, message);
+    let mut seen: HashSet<usize> = retries.iter().copied().chain([message]).collect();
+    let handled = std::iter::once(message).chain(retries);
+    for (index, _) in handled.flat_map(|message| joined.members(message)) {
         let handler = &joined.events[index];
         if !matches!(handler.stage, Stage::Process | Stage::Receive) {
             continue;
@@ -72,16 +79,35 @@ pub(super) fn effects(joined: &Joined<'_>, message: usize) -> Vec<Related> {
         for (send_index, through) in sends_below(joined, &below, handler) {
             let send = &joined.events[send_index];
             for effect in joined.messages_of(send_index) {
-                // What a handler sends on to a retry topic or dead-letter queue is a copy, not an effect.
-                let copied = copies::is_copy(joined, effect)
-                    && copies::root(joined, effect) == copies::root(joined, message);
-                if effects.len() < RELATED_MAX && seen.insert(effect) && !copied {
+                // What a handler sends on to a retry topic or dead-letter queue is a copy, not an effect: of this
+                // message, or of another that it had in the same batch.
+                let copied = is_copy_by(joined, handler, effect)
+                    || copies::is_copy(joined, effect)
+                        && copies::root(joined, effect) == copies::root(joined, message);
+                if effects.len() < RELATED_MAX && !copied && seen.insert(effect) {
                     effects.push(related(joined, effect, &handler.service, handler, send, through.clone()));
                 }
             }
         }
     }
     sorted(effects)
+}
+
+/// True where the handler's own group made that copy, of what it was given from there: of this message, or of another
+/// one that it had in the same batch, which need not be in the evidence.
+fn is_copy_by(joined: &Joined<'_>, handler: &MessageEvent, copy: usize) -> bool {
+    joined.messages[copy].copied_from.as_ref().is_some_and(|said| {
+        said.destination == handler.destination && (said.group.is_empty() || said.group == handler.group)
+    })
+}
+
+/// Whether nothing that the copy says of its original speaks against this event.
+fn may_be_copy_of(joined: &Joined<'_>, handled: &MessageEvent, copy: usize) -> bool {
+    let Some(said) = &joined.messages[copy].copied_from else { return true };
+    let same_position = said.position.zip(handled.position).is_none_or(|(said, own)| said == own);
+    let same_lane = said.position.is_none() || said.lane == handled.lane;
+    let is_unnamed = said.message_id.is_empty() || handled.message_id.is_empty();
+    same_position && same_lane && (is_unnamed || said.message_id == handled.message_id)
 }
 
 /// Events by the span above them.

@@ -82,6 +82,11 @@ pub(super) fn copies(joined: &Joined<'_>, message: usize) -> Copies {
     found
 }
 
+/// The copies that count as its attempts.
+pub(super) fn retries(joined: &Joined<'_>, message: usize) -> Vec<usize> {
+    copies(joined, message).retries.into_iter().map(|copy| copy.message).collect()
+}
+
 /// Messages that may be copies of this one: of its context, of its ids, or with headers that say so.
 fn candidates(joined: &Joined<'_>, message: usize) -> Vec<usize> {
     let of = &joined.messages[message];
@@ -252,9 +257,10 @@ fn edge(joined: &Joined<'_>, copy: usize, origin: &Origin<'_>) -> Copy {
         Some(Value::Int(attempts)) => u32::try_from(*attempts).ok(),
         _ => None,
     });
-    let marked = events().filter(|event| copied_from(event).is_some());
-    let reason =
-        marked.map(|event| text(event, "hopscope.copied_from.reason")).find(|reason| !reason.is_empty());
+    let said = |key: &str| {
+        let marked = events().filter(|event| copied_from(event).is_some());
+        marked.map(|event| text(event, key)).find(|said| !said.is_empty()).unwrap_or_default().to_owned()
+    };
     Copy {
         kind: origin.kind,
         other_is_original: false,
@@ -262,6 +268,7 @@ fn edge(joined: &Joined<'_>, copy: usize, origin: &Origin<'_>) -> Copy {
         destination: String::new(),
         group: origin.group.to_owned(),
         attempts,
-        reason: reason.unwrap_or_default().to_owned(),
+        reason: said("hopscope.copied_from.reason"),
+        error_type: said("hopscope.copied_from.error_type"),
     }
 }

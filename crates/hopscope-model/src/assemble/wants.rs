@@ -84,14 +84,21 @@ fn itself(joined: &Joined<'_>, message: usize, wanted: &mut Wanted<'_>) {
     }
 }
 
-/// What its consumers did below the span that had it, and below those of its copies.
+/// What its consumers did below the span that had it; and what became of its copies: those of the broker have its context,
+/// those that a client sent have one of their own, by which their readers are found.
 fn settlements(joined: &Joined<'_>, message: usize, wanted: &mut Wanted<'_>) {
-    let own = joined.members(message);
     let root = copies::root(joined, message);
     let of_class = joined.messages[message].class.and_then(|class| joined.by_class.get(&class));
-    let retries = of_class.into_iter().flatten().filter(|copy| copies::root(joined, **copy) == root);
-    let of_copies = retries.take(STEPS_MAX).flat_map(|copy| joined.members(*copy));
-    for (index, _) in own.into_iter().chain(of_copies) {
+    let marked = joined.messages.iter().enumerate().filter(|(_, copy)| copy.copied_from.is_some());
+    let marked = marked.map(|(copy, _)| copy);
+    let copies: BTreeSet<usize> = of_class.into_iter().flatten().copied().chain(marked).collect();
+    let copies = copies.into_iter().filter(|copy| *copy != message && copies::root(joined, *copy) == root);
+    let copies: Vec<usize> = copies.take(STEPS_MAX).collect();
+    for context in copies.iter().filter_map(|copy| joined.messages[*copy].class) {
+        wanted.want(Key::Creation(context));
+    }
+    let all = std::iter::once(message).chain(copies);
+    for (index, _) in all.flat_map(|message| joined.members(message)) {
         let event = &joined.events[index];
         if matches!(event.stage, Stage::Receive | Stage::Process) && !event.span.is_zero() {
             wanted.want(Key::Children(event.span));
@@ -136,10 +143,11 @@ fn upward(joined: &Joined<'_>, message: usize, wanted: &mut Wanted<'_>) {
     }
 }
 
-/// From its handlers through the spans below to the sends that they caused.
+/// From its handlers, and those of its retries, through the spans below to the sends that they caused.
 fn downward(joined: &Joined<'_>, message: usize, wanted: &mut Wanted<'_>) {
     let below = causality::spans_below(joined);
-    let members = joined.members(message);
+    let handled = std::iter::once(message).chain(copies::retries(joined, message));
+    let members: Vec<_> = handled.flat_map(|message| joined.members(message)).collect();
     let handlers = members.iter().map(|(index, _)| &joined.events[*index]);
     let handlers =
         handlers.filter(|event| matches!(event.stage, Stage::Process | Stage::Receive) && !is_commit(event));

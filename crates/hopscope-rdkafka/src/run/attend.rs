@@ -6,7 +6,6 @@ use hopscope_sdk::dead_letter::Original;
 use hopscope_sdk::work::{BatchOutcome, InFlight, Task};
 use hopscope_sdk::{Disposition, Failure, Outcome, Processing, ProcessingBatch, Verdict};
 use rdkafka::message::Message;
-use std::error::Error;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -43,7 +42,8 @@ pub(super) async fn one<H, F, E>(
 where
     H: Fn(Received) -> F + Send + Sync,
     F: Future<Output = Result<(), E>> + Send,
-    E: Error + Send,
+    E: Send,
+    for<'e> Failure: From<&'e E>,
 {
     let mut attended = Attended::default();
     for Item { message, in_flight } in job {

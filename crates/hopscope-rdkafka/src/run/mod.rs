@@ -141,7 +141,8 @@ impl<C: ConsumerContext + 'static> TracedConsumer<C> {
     where
         H: Fn(Received) -> F + Send + Sync + 'static,
         F: Future<Output = Result<(), E>> + Send + 'static,
-        E: Error + Send + 'static,
+        E: Send + 'static,
+        for<'e> Failure: From<&'e E>,
     {
         let handler = Arc::new(handler);
         let attend = move |job, task, policy| attend::one(job, task, policy, Arc::clone(&handler));

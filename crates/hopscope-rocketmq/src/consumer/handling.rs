@@ -82,7 +82,7 @@ impl TracedConsumer {
         stop: impl Future<Output = ()>,
     ) -> ClientResult<()>
     where
-        E: std::error::Error,
+        for<'e> Failure: From<&'e E>,
         H: AsyncFn(&Traced<&MessageExt>) -> Result<(), E> + Send + Sync + 'static,
     {
         if options.order != Order::None {
@@ -215,7 +215,7 @@ impl Handling {
 
     fn single<E, H>(&self, queue: &MessageQueue, message: &MessageExt, handler: &H) -> (Declared, Fate)
     where
-        E: std::error::Error,
+        for<'e> Failure: From<&'e E>,
         H: AsyncFn(&Traced<&MessageExt>) -> Result<(), E>,
     {
         let traced = Traced::new(message, self.reader.receive("receive", queue.topic(), message));

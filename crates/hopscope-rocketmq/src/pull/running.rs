@@ -71,7 +71,8 @@ impl TracedLitePullConsumer {
         handler: impl Fn(Message) -> F + Send + Sync + 'static,
         stop: impl Future<Output = ()>,
     ) where
-        E: std::error::Error + Send + 'static,
+        E: Send + 'static,
+        for<'e> Failure: From<&'e E>,
         F: Future<Output = Result<(), E>> + Send + 'static,
     {
         self.consumer.set_auto_commit(false).await;
@@ -175,7 +176,7 @@ impl<H> Handling<H> {
     /// True where nothing is left to be done with the message.
     async fn handle<E, F>(&self, message: Message, task: &Task<MessageQueue>) -> bool
     where
-        E: std::error::Error,
+        for<'e> Failure: From<&'e E>,
         H: Fn(Message) -> F,
         F: Future<Output = Result<(), E>>,
     {

@@ -1,11 +1,11 @@
 //! From the model's types to the JSON of the API: plain functions, one a type.
 
 use hopscope_client::api::{
-    Attempt, Attribute, Copy, Coverage, Event, Gap, GroupStory, GroupSummary, Int64, Latency, MessageSummary,
-    Send, Trajectory, Why,
+    Attempt, Attribute, BatchPlace, Copy, Coverage, Event, Gap, GroupStory, GroupSummary, Int64, Latency,
+    MessageSummary, Retry, Send, Trajectory, Why,
 };
-use hopscope_model::{self as model, Join, MessageEvent, MessageRef, Outcome, SpanContext, Value};
-use serde::Serialize;
+use hopscope_model::{self as model, Join, MessageEvent, MessageRef, Outcome, SpanContext, Stage, Value};
+use serde::{Deserialize, Serialize};
 
 /// Compact JSON.
 pub(super) fn text(value: &impl Serialize) -> String {
@@ -134,8 +134,8 @@ pub(super) fn trajectory(trajectory: &model::Trajectory) -> Trajectory {
         trace_ids: subject.traces.iter().map(|trace| trace.to_string()).collect(),
         creation: context(subject.creation),
         body_bytes: subject.body_bytes.map(unsigned),
-        sends: trajectory.sends.iter().map(send).collect(),
-        groups: trajectory.groups.iter().map(group).collect(),
+        sends: trajectory.sends.iter().map(|of| send(trajectory, of)).collect(),
+        groups: trajectory.groups.iter().map(|of| group(trajectory, of)).collect(),
         events: trajectory.events.iter().map(|joined| event(&joined.event, Some(joined.by))).collect(),
         copies: trajectory.copies.iter().map(copy).collect(),
         gaps: trajectory.gaps.iter().map(gap).collect(),
@@ -143,22 +143,23 @@ pub(super) fn trajectory(trajectory: &model::Trajectory) -> Trajectory {
     }
 }
 
-fn send(send: &model::Send) -> Send {
+fn send(trajectory: &model::Trajectory, send: &model::Send) -> Send {
     Send {
         event: index(send.event),
         produce: send.produce.map(latency),
         outcome: send.outcome.name().to_owned(),
         reason: reason(&send.outcome),
+        batch: trajectory.events.get(send.event).and_then(|joined| batch(&joined.event)),
     }
 }
 
-fn group(story: &model::GroupStory) -> GroupStory {
+fn group(trajectory: &model::Trajectory, story: &model::GroupStory) -> GroupStory {
     GroupStory {
         group: story.group.clone(),
         state: story.state.to_string(),
         grade: story.grade.to_string(),
         why: why(&story.why),
-        attempts: story.attempts.iter().map(attempt).collect(),
+        attempts: story.attempts.iter().map(|of| attempt(trajectory, of)).collect(),
         total: story.total.map(latency),
     }
 }
@@ -206,7 +207,9 @@ fn why(why: &model::Why) -> Why {
     }
 }
 
-fn attempt(attempt: &model::Attempt) -> Attempt {
+fn attempt(trajectory: &model::Trajectory, attempt: &model::Attempt) -> Attempt {
+    let events = attempt.events.iter().filter_map(|&at| trajectory.events.get(at));
+    let process = events.map(|joined| &joined.event).find(|event| event.stage == Stage::Process);
     Attempt {
         number: attempt.number,
         events: attempt.events.iter().copied().map(index).collect(),
@@ -222,7 +225,35 @@ fn attempt(attempt: &model::Attempt) -> Attempt {
         wait: attempt.wait.map(latency),
         process: attempt.process.map(latency),
         settle: attempt.settle.map(latency),
+        retries: process.map(retries).unwrap_or_default(),
+        batch: process.and_then(batch),
     }
+}
+
+/// As the decoder keeps them; what is not so is nobody's.
+fn retries(process: &MessageEvent) -> Vec<Retry> {
+    #[derive(Deserialize)]
+    struct Kept {
+        attempt: u32,
+        delay_ms: i64,
+        error_type: String,
+    }
+    let Some(Value::Json(kept)) = process.attribute("hopscope.retries") else { return Vec::new() };
+    let kept: Vec<Kept> = serde_json::from_str(kept).unwrap_or_default();
+    let retry =
+        |of: Kept| Retry { attempt: of.attempt, delay_ms: Int64(of.delay_ms), error_type: of.error_type };
+    kept.into_iter().map(retry).collect()
+}
+
+/// A call with several messages says how many.
+fn batch(event: &MessageEvent) -> Option<BatchPlace> {
+    let count = |key: &str| match event.attribute(key) {
+        Some(Value::Int(count)) => u32::try_from(*count).ok(),
+        _ => None,
+    };
+    let messages = count("messaging.batch.message_count").filter(|messages| *messages > 1)?;
+    let (place, part) = (count("hopscope.batch.place"), count("hopscope.batch.part"));
+    Some(BatchPlace { span: context(event.context()), messages, place, part })
 }
 
 fn latency(latency: model::Latency) -> Latency {
@@ -244,6 +275,7 @@ fn copy(copy: &model::Copy) -> Copy {
         group: copy.group.clone(),
         attempts: copy.attempts,
         reason: copy.reason.clone(),
+        error_type: copy.error_type.clone(),
     }
 }
 

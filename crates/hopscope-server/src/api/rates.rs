@@ -1,6 +1,8 @@
 //! `/api/v1/rates`: messages over time by destination and group. What services count themselves is exact; where
 //! a service sends no metrics, its spans are counted, and the answer says so.
 
+mod templates;
+
 use super::{Api, Failure, json};
 use crate::clock::now_ns;
 use axum::Json;
@@ -197,8 +199,9 @@ impl Books {
     fn add(&mut self, range: &Range, row: &Row) {
         let [system, cluster, destination, group, service, stage] = row.values.as_slice() else { return };
         let Some(stage) = Stage::from_name(stage).filter(|_| !destination.is_empty()) else { return };
+        let destination = templates::of_temporary(system, destination);
         let group = if stage == Stage::Send { "" } else { group };
-        let place = (system.clone(), cluster.clone(), destination.clone());
+        let place = (system.clone(), cluster.clone(), destination.to_owned());
         let book = self.places.entry(place).or_default().entry(group.to_owned()).or_default();
         if let (Some(metric), Some(spread)) = (&row.metric, &row.spread) {
             let all = match (metric.measure, stage) {
@@ -221,6 +224,7 @@ impl Books {
 
     fn rates(mut self, range: &Range) -> Vec<Rate> {
         self.join_clusters();
+        self.join_templates();
         let mut rates = Vec::new();
         for ((system, cluster, destination), groups) in self.places {
             let sent = groups
@@ -249,6 +253,27 @@ impl Books {
         rates
     }
 
+    /// Metrics count under a template what spans name in full: what nobody counts under its own name goes there.
+    fn join_templates(&mut self) {
+        let is_template = |(_, _, destination): &&Place| templates::is_template(destination);
+        let known: Vec<Place> = self.places.keys().filter(is_template).cloned().collect();
+        for template in known {
+            let (system, cluster, pattern) = &template;
+            let is_counted = |groups: &BTreeMap<String, Book>| groups.values().any(Book::is_counted);
+            let covered = self.places.iter().filter(|((of, at, name), groups)| {
+                of == system && at == cluster && templates::covers(pattern, name) && !is_counted(groups)
+            });
+            let covered: Vec<Place> = covered.map(|(place, _)| place.clone()).collect();
+            for place in covered {
+                let Some(groups) = self.places.remove(&place) else { continue };
+                let all = self.places.entry(template.clone()).or_default();
+                for (group, book) in groups {
+                    all.entry(group).or_default().merge(book);
+                }
+            }
+        }
+    }
+
     /// Metrics often name no cluster where spans do: a destination that is known in one cluster only is that one.
     fn join_clusters(&mut self) {
         let mut clusters: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
@@ -269,6 +294,10 @@ impl Books {
 }
 
 impl Book {
+    fn is_counted(&self) -> bool {
+        self.tellers.values().any(|teller| !teller.counted.is_empty())
+    }
+
     fn merge(&mut self, other: Self) {
         for (spread, other) in [(&mut self.process, other.process), (&mut self.queue, other.queue)] {
             if let Some(other) = other {

@@ -55,6 +55,7 @@ impl Flow {
             start_ns: start_ns.unsigned_abs(),
             end_ns: (start_ns + duration_ns).unsigned_abs(),
             attributes: attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+            events: Vec::new(),
             links: linked.map(link).into_iter().collect(),
             status: Status::Unset,
             status_message: String::new(),

@@ -45,6 +45,17 @@ pub struct LinkData {
     pub attributes: Vec<(String, AnyValue)>,
 }
 
+/// One event of a span to send.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventData {
+    /// When, ns since the epoch.
+    pub at_ns: u64,
+    /// Name.
+    pub name: String,
+    /// Its attributes.
+    pub attributes: Vec<(String, AnyValue)>,
+}
+
 /// One span to send. [`Default`] is an empty one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SpanData {
@@ -66,6 +77,8 @@ pub struct SpanData {
     pub end_ns: u64,
     /// Attributes.
     pub attributes: Vec<(String, AnyValue)>,
+    /// Events.
+    pub events: Vec<EventData>,
     /// Links.
     pub links: Vec<LinkData>,
     /// Status.
@@ -124,6 +137,13 @@ fn encode_span(span: &SpanData) -> Vec<u8> {
     put_fixed64(&mut out, 7, span.start_ns);
     put_fixed64(&mut out, 8, span.end_ns);
     put_attributes(&mut out, 9, &span.attributes);
+    for event in &span.events {
+        let mut bytes = Vec::new();
+        put_fixed64(&mut bytes, 1, event.at_ns);
+        put_bytes(&mut bytes, 2, event.name.as_bytes());
+        put_attributes(&mut bytes, 3, &event.attributes);
+        put_message(&mut out, 11, &bytes);
+    }
     for link in &span.links {
         let mut bytes = Vec::new();
         put_bytes(&mut bytes, 1, &link.context.trace.0);

@@ -13,7 +13,7 @@ pub use answer::{
     Code, PartialSuccess, encode_response_json, encode_response_protobuf, encode_status_json,
     encode_status_protobuf,
 };
-pub use encode::{AnyValue, LinkData, ResourceData, SpanData, encode_request};
+pub use encode::{AnyValue, EventData, LinkData, ResourceData, SpanData, encode_request};
 pub use json::{decode_json, decode_metrics_json};
 pub use metrics::decode_metrics_protobuf;
 pub use metrics_encode::{MetricData, PointData, ResourceMetricsData, encode_metrics_request};

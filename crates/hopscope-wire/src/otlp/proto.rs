@@ -6,7 +6,7 @@ use crate::Error;
 use crate::json_text;
 use crate::mapper::{Mapper, Scope};
 use crate::protobuf::{Field, Malformed, Reader};
-use crate::span::{Attributes, Kind, Raw, SpanView, Status};
+use crate::span::{Attributes, Kind, RETRY, Raw, SpanView, Status};
 use hopscope_model::{Source, SpanContext, SpanId, Tenant, TraceId};
 use std::borrow::Cow;
 
@@ -178,18 +178,23 @@ impl<'a> Decoder<'a, '_> {
         Ok(())
     }
 
-    /// Of the span's events only the first exception is kept.
+    /// Of the span's events the first exception is kept, and retries in place.
     fn event(&mut self, message: &'a [u8]) -> Result<(), Malformed> {
-        let mut is_exception = false;
+        let mut name = &message[..0];
         walk!(message, {
-            (2, Field::Bytes(name)) => is_exception = name == b"exception",
+            (2, Field::Bytes(bytes)) => name = bytes,
         });
+        let is_exception = name == b"exception";
+        let is_retry = name == RETRY.as_bytes() && self.view.begin_retry();
         let first = self.view.exception_type.is_none() && self.view.exception_message.is_none();
         walk!(message, {
             (3, Field::Bytes(attribute)) => {
                 let (key, value) = key_value(attribute)?;
                 // Looked at in any case, so that malformed bytes are found wherever they are.
                 let value = any_value(value, self.limits.nesting_max)?;
+                if is_retry {
+                    self.view.retry_attribute(key, &value);
+                }
                 match key {
                     b"exception.type" if is_exception && first => self.view.exception_type = Some(value),
                     b"exception.message" if is_exception && first => self.view.exception_message = Some(value),

@@ -2,14 +2,17 @@
 
 use super::{Ink, clock, short_duration};
 use hopscope_client::api::{
-    Attempt, GroupStory, GroupSummary, Int64, Latency, MessageAnswer, MessageSummary, TreeNode,
+    Attempt, BatchPlace, GroupStory, GroupSummary, Int64, Latency, MessageAnswer, MessageSummary, TreeNode,
 };
+
+const MS: i64 = 1_000_000;
 
 /// The whole story of one message.
 pub fn message(answer: &MessageAnswer, ink: Ink) -> String {
     let mut text = heading(answer, ink);
     text += &groups(answer, ink);
     text += &timeline(answer, ink);
+    text += &copies(answer, ink);
     text += &tree(answer, ink);
     for gap in &answer.trajectory.gaps {
         text += &format!("! {} {}\n", ink.dim(&words(&gap.kind)), gap.detail);
@@ -136,7 +139,7 @@ fn steps(answer: &MessageAnswer) -> Vec<Step> {
             steps.push(Step {
                 at_ns: event.start_ns.0,
                 who: event.service.clone(),
-                what: format!("sends to {}", answer.message.destination),
+                what: format!("sends to {}{}", answer.message.destination, in_batch(send.batch.as_ref())),
                 took: event.duration_ns.map(|ns| ns.0),
                 across_clocks: false,
                 end: ending(&send.outcome, &send.reason),
@@ -165,14 +168,19 @@ fn attempt_steps(group: &GroupStory, attempt: &Attempt, steps: &mut Vec<Step>) {
         at = at.saturating_add(wait.ns.0.max(0));
     }
     let process_end = attempt.process.as_ref().map_or(at, |process| at.saturating_add(process.ns.0));
+    let in_place = attempt.retries.iter().map(|retry| {
+        let delay = short_duration(retry.delay_ms.0.saturating_mul(MS));
+        format!("✗ {} in place, again after {delay}, ", retry.error_type)
+    });
+    let in_place: String = in_place.collect();
     let how = attempt.disposition.as_deref().map(|how| format!(" → {how}")).unwrap_or_default();
     steps.push(Step {
         at_ns: at,
         who: who.to_owned(),
-        what: format!("handles it{of}"),
+        what: format!("handles it{of}{}", in_batch(attempt.batch.as_ref())),
         took: attempt.process.as_ref().map(|process| process.ns.0),
         across_clocks: false,
-        end: format!("{}{how}", ending(&attempt.outcome, &attempt.reason)),
+        end: format!("{in_place}{}{how}", ending(&attempt.outcome, &attempt.reason)),
         queued: false,
     });
     if let Some(settle) = &attempt.settle {
@@ -199,6 +207,41 @@ fn ending(outcome: &str, reason: &str) -> String {
         ("ok", _) => "✓".to_owned(),
         _ => "? outcome unknown".to_owned(),
     }
+}
+
+/// `, 2 of a batch of 5`; nothing where it was alone.
+fn in_batch(batch: Option<&BatchPlace>) -> String {
+    match batch {
+        Some(BatchPlace { messages, place: Some(place), .. }) => {
+            format!(", {place} of a batch of {messages}")
+        }
+        Some(BatchPlace { messages, .. }) => format!(", in a batch of {messages}"),
+        None => String::new(),
+    }
+}
+
+/// What it is a copy of, and its copies.
+fn copies(answer: &MessageAnswer, ink: Ink) -> String {
+    let mut text = String::new();
+    for copy in &answer.trajectory.copies {
+        let what = match copy.other_is_original {
+            true => format!("{} of a message in {}", words(&copy.kind), copy.destination),
+            false => format!("{} in {}", words(&copy.kind), copy.destination),
+        };
+        let mut facts = Vec::new();
+        if !copy.group.is_empty() {
+            facts.push(format!("by {}", copy.group));
+        }
+        facts.extend(copy.attempts.map(|attempts| format!("attempts {attempts}")));
+        let told = [&copy.error_type, &copy.reason].into_iter().filter(|said| !said.is_empty()).cloned();
+        facts.extend(told);
+        facts.extend(copy.other.clone());
+        text += &format!("  {what}  {}\n", ink.dim(&facts.join(" · ")));
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text
 }
 
 fn tree(answer: &MessageAnswer, ink: Ink) -> String {

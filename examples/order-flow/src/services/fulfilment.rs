@@ -1,79 +1,91 @@
-//! RabbitMQ `payments` in, JetStream `SHIPMENTS` out. One order is given back once, one is rejected for good.
+//! RabbitMQ `payments` in, JetStream `SHIPMENTS` out; before, it asks the warehouse. What the warehouse cannot do now
+//! comes again by RabbitMQ; what will never do is a dead letter.
 
 use crate::names::{Names, ORDER_HEADER};
-use crate::order::{Order, Trouble};
+use crate::order::{Order, Refusal, Trouble};
 use crate::stop::Stop;
 use crate::{Common, report};
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use async_nats::jetstream::message::PublishMessage;
-use futures::StreamExt;
-use hopscope_async_nats::TracedJetStream;
-use hopscope_lapin::{Settle, Traced, TracedChannel};
-use hopscope_sdk::Failure;
+use hopscope_async_nats::{TracedClient, TracedJetStream};
+use hopscope_lapin::{DeadLetter, Options, Traced, TracedChannel};
+use hopscope_sdk::opentelemetry::Context;
+use hopscope_sdk::{CopyKind, Retry};
 use lapin::message::Delivery;
-use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions,
-};
+use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
+use std::sync::Arc;
+use std::time::Duration;
+
+struct Fulfilment {
+    warehouse: TracedClient,
+    jetstream: TracedJetStream,
+    names: Names,
+}
 
 pub(crate) async fn run(common: &Common, mut stop: Stop) -> Result<()> {
     let names = Names::new(&common.suffix);
-    let jetstream = TracedJetStream::new(common.brokers.jetstream("fulfilment").await?);
+    let nats = common.brokers.nats("fulfilment").await?;
+    let jetstream = TracedJetStream::new(async_nats::jetstream::new(nats.clone()));
     let (connection, channel) = common.brokers.rabbitmq().await?;
     channel.basic_qos(8, BasicQosOptions::default()).await?;
     let channel = TracedChannel::new(channel).with_key_headers([ORDER_HEADER]);
-    let options = BasicConsumeOptions::default();
-    let queue = names.fulfilment.as_str().into();
-    let mut consumer =
-        channel.basic_consume(queue, "fulfilment".into(), options, FieldTable::default()).await?;
+    let letters = TracedChannel::new(connection.create_channel().await?).with_key_headers([ORDER_HEADER]);
+    let (queue, consume) = (names.fulfilment.as_str().into(), BasicConsumeOptions::default());
+    let consumer = channel.basic_consume(queue, "fulfilment".into(), consume, FieldTable::default()).await?;
     report::ready("fulfilment", "");
-    loop {
-        let delivery = tokio::select! {
-            delivery = consumer.next() => delivery.context("RabbitMQ cancelled the consumer")??,
-            () = stop.requested() => break,
-        };
-        handle(&jetstream, &names, &delivery).await?;
-    }
-    connection.close(200, "done".into()).await?;
-    Ok(())
-}
-
-async fn handle(jetstream: &TracedJetStream, names: &Names, delivery: &Traced<Delivery>) -> Result<()> {
-    let work = delivery.process();
-    let order = match Order::from_body(&delivery.message().data) {
-        Ok(order) => order,
-        Err(error) => {
-            let declared = work.fail(Failure::new("not_an_order", error));
-            delivery.reject(declared, BasicRejectOptions { requeue: false }).await?;
-            return Ok(());
-        }
+    let options = Options {
+        workers_max: 4,
+        retry: Retry::times(3)
+            .fixed(Duration::from_millis(200))
+            .only_if(|failure| failure.kind() != CARD_BLOCKED),
+        dead_letter: Some(DeadLetter::new(letters.clone(), names.payments_dlx.as_str())),
+        ..Options::default()
     };
-    if order.meets(Trouble::DeadLettered) {
-        let declared = work.fail(Failure::new("card_blocked", "the bank has blocked the card"));
-        delivery.reject(declared, BasicRejectOptions { requeue: false }).await?;
-        return Ok(());
-    }
-    if order.meets(Trouble::Refused) && !delivery.message().redelivered {
-        let declared = work.fail(Failure::new("warehouse_unavailable", "no answer within 2 s"));
-        delivery.nack(declared, BasicNackOptions { requeue: true, ..Default::default() }).await?;
-        return Ok(());
-    }
-    let context = work.context().clone();
-    match work.run(ship(jetstream, names, &order)).await {
-        Ok(()) => {
-            delivery.ack(work.succeed(), BasicAckOptions::default()).await?;
-            report::handled("fulfilment", &order.order, &order.shipment_id(), "shipment created", &context);
-        }
-        Err(error) => {
-            let declared = work.fail(Failure::new("shipment_failed", error));
-            delivery.nack(declared, BasicNackOptions { requeue: true, ..Default::default() }).await?;
-        }
-    }
+    let fulfilment = Arc::new(Fulfilment { warehouse: TracedClient::new(nats), jetstream, names });
+    let handler = move |payment: Arc<Traced<Delivery>>| {
+        let fulfilment = Arc::clone(&fulfilment);
+        async move { fulfilment.handle(&payment).await }
+    };
+    consumer.run(options, handler, async { stop.requested().await }).await?;
+    // Both channels are still there: one that is being closed already would be an error.
+    connection.close(200, "done".into()).await?;
+    drop((channel, letters));
     Ok(())
 }
 
-async fn ship(jetstream: &TracedJetStream, names: &Names, order: &Order) -> Result<()> {
-    let message = PublishMessage::build().payload(order.to_body().into()).message_id(order.shipment_id());
-    jetstream.send_publish(names.subject.clone(), message).await?.await?;
-    Ok(())
+/// What is not tried again.
+const CARD_BLOCKED: &str = "card_blocked";
+
+impl Fulfilment {
+    async fn handle(&self, payment: &Traced<Delivery>) -> Result<(), Refusal> {
+        let order = Order::from_body(&payment.message().data)?;
+        let copied = payment.delivery().with_details(|details| details.copied_from.map(|from| from.kind));
+        if order.meets(Trouble::CardBlocked) && copied != Some(CopyKind::Redrive) {
+            return Err(Refusal::new(CARD_BLOCKED, "the bank has blocked the card"));
+        }
+        if order.meets(Trouble::WarehouseBusy) && payment.delivery().attempt() == Some(1) {
+            return Err(Refusal::new("warehouse_unavailable", "no answer within 2 s"));
+        }
+        self.reserve(&order).await.map_err(|error| Refusal::new("not_reserved", error))?;
+        self.ship(&order).await.map_err(|error| Refusal::new("shipment_failed", error))?;
+        let (id, context) = (order.shipment_id(), Context::current());
+        report::handled("fulfilment", &order.order, &id, "shipment created", &context);
+        Ok(())
+    }
+
+    /// Asks the warehouse and waits for its answer.
+    async fn reserve(&self, order: &Order) -> Result<()> {
+        let reply = self.warehouse.request(self.names.reserve.clone(), order.to_body().into()).await?;
+        reply.process().succeed();
+        Ok(())
+    }
+
+    async fn ship(&self, order: &Order) -> Result<()> {
+        let body = order.to_body().into();
+        let message = PublishMessage::build().payload(body).message_id(order.shipment_id());
+        let subject = self.names.shipment(order.carrier());
+        self.jetstream.send_publish(subject, message).await?.await?;
+        Ok(())
+    }
 }

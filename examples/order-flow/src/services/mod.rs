@@ -7,3 +7,4 @@ pub(crate) mod notify;
 pub(crate) mod payment;
 pub(crate) mod shipping;
 pub(crate) mod support;
+pub(crate) mod warehouse;

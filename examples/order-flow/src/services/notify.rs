@@ -1,42 +1,38 @@
-//! RocketMQ `notifications` in. One notification is asked for again, later.
+//! RocketMQ `notifications` in. What the mail server does not take now is asked for again, later; what it never takes
+//! goes to RocketMQ's own dead letters.
 
 use crate::names::Names;
-use crate::order::{Order, Trouble};
+use crate::order::{Order, Refusal, Trouble};
 use crate::stop::Stop;
 use crate::{Common, report};
 use anyhow::Result;
-use hopscope_rocketmq::{Traced, TracedConsumer};
+use hopscope_rocketmq::{Options, Traced, TracedConsumer};
+use hopscope_sdk::Retry;
 use hopscope_sdk::opentelemetry::Context;
-use rocketmq_client_rust::{ClientError, ClientResult, ConsumeConcurrentlyStatus, DefaultMQPushConsumer};
-use rocketmq_model::common::consumer::consume_from_where::ConsumeFromWhere;
 use rocketmq_model::common::message::message_ext::MessageExt;
+use std::time::Duration;
 
 pub(crate) async fn run(common: &Common, mut stop: Stop) -> Result<()> {
     let names = Names::new(&common.suffix);
     let rocketmq = common.brokers.rocketmq()?;
-    let consumer = DefaultMQPushConsumer::builder(rocketmq.runtime.clone())
-        .client_config(rocketmq.config.clone())
-        .consumer_group(names.notify.as_str())
-        .consume_from_where(ConsumeFromWhere::ConsumeFromFirstOffset)
-        .build();
-    let mut consumer = TracedConsumer::new(consumer);
+    let mut consumer = TracedConsumer::new(rocketmq.consumer(&names.notify));
     consumer.inner_mut().subscribe(names.notifications.as_str(), "*").await?;
-    consumer.listen_concurrently(|message, _| handle(message));
-    consumer.inner_mut().start().await?;
     report::ready("notify", "");
-    stop.requested().await;
-    consumer.inner_mut().shutdown().await;
+    let retry = Retry::times(2).fixed(Duration::from_secs(1));
+    let options = Options { workers_max: Some(4), retry, ..Options::default() };
+    consumer.run(options, async |message: &Traced<&MessageExt>| handle(message), stop.requested()).await?;
     rocketmq.close().await;
     Ok(())
 }
 
-fn handle(traced: &Traced<&MessageExt>) -> ClientResult<ConsumeConcurrentlyStatus> {
-    let message = traced.message();
-    let body = message.body().unwrap_or_default();
-    let order = Order::from_body(&body).map_err(|error| ClientError::illegal_argument(error.to_string()))?;
-    if order.meets(Trouble::ReconsumeLater) && message.reconsume_times() == 0 {
-        return Ok(ConsumeConcurrentlyStatus::ReconsumeLater);
+fn handle(notification: &Traced<&MessageExt>) -> Result<(), Refusal> {
+    let order = Order::from_body(&notification.message().body().unwrap_or_default())?;
+    if order.meets(Trouble::MailBusy) && notification.delivery().attempt() == Some(1) {
+        return Err(Refusal::new("smtp_greylisted", "451 try again later"));
     }
-    report::handled("notify", &order.order, "", "mail sent", &Context::current());
-    Ok(ConsumeConcurrentlyStatus::ConsumeSuccess)
+    if order.meets(Trouble::MailRefused) {
+        return Err(Refusal::new("smtp_refused", "550 no such user"));
+    }
+    report::ended("notify", &order.order, "", "mail sent", &Context::current());
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! What caused a message and what it caused; dead letters and retries.
 
-use super::build::{Build, MS, ctx, evidence, process, send, work};
+use super::build::{Build, MS, create, ctx, evidence, process, send, work};
 use super::{all, states, story};
 use crate::{Disposition, Evidence, Related, Value};
 
@@ -228,8 +228,44 @@ fn what_a_handler_sends_to_a_retry_topic_is_a_copy_and_no_effect() {
         .copied_from("retry", "orders", "payment")
         .text("hopscope.copied_from.lane", "0")
         .attribute("hopscope.copied_from.position", Value::Int(15));
-    let evidence = evidence(order().into_iter().chain([copy]));
-    let story = story(ORDER, &evidence);
-    assert!(story.effects.is_empty(), "{:?}", story.effects);
-    assert_eq!(story.copies.len(), 1);
+    let all = evidence(order().into_iter().chain([copy.clone()]));
+    let before = story(ORDER, &all);
+    assert!(before.effects.is_empty(), "{:?}", before.effects);
+    assert_eq!(before.copies.len(), 1);
+
+    // What is sent when the copy is handled is an effect of the message: its second attempt did it.
+    let again = process(1, 9).made_by(ctx(1, 8)).to("kafka", "orders.retry").at("0", 4);
+    let again = again.group("payment").by("payment", "p1").ms(100, 9);
+    let paid = send(1, 10).under(9).to("rabbitmq", "payments").id("pay-1").by("payment", "p1").ms(105, 1);
+    let all = evidence(order().into_iter().chain([copy, again, paid]));
+    let after = story(ORDER, &all);
+    let effects: Vec<String> = after.effects.iter().map(|effect| effect.message.to_string()).collect();
+    assert_eq!(effects, [PAYMENT]);
+    assert_eq!(after.groups[0].attempts.len(), 2);
+}
+
+/// Two of a batch in one handler, which dead-letters the second.
+#[test]
+fn a_copy_of_one_of_a_batch_is_nothing_of_its_siblings() {
+    let sent = |span: u8, offset: i64| create(1, span).orders(offset).by("checkout", "c1").ms(1, 1);
+    let handled = |span: u8, offset: i64| {
+        process(7, 20).made_by(ctx(1, span)).orders(offset).group("payment").by("payment", "p1").ms(10, 9)
+    };
+    let copy = send(7, 21).under(20).to("kafka", "orders.dead").at("0", 4).by("payment", "p1").ms(15, 1);
+    let copy = copy
+        .copied_from("dead_letter", "orders", "payment")
+        .text("hopscope.copied_from.lane", "0")
+        .text("hopscope.copied_from.error_type", "no_amount")
+        .attribute("hopscope.copied_from.position", Value::Int(16));
+    let all = [sent(2, 15), sent(3, 16), handled(2, 15), handled(3, 16), copy];
+    // Whether or not what the store found has the other one too.
+    for evidence in [evidence(all.clone()), evidence([all[0].clone(), all[2].clone(), all[4].clone()])] {
+        let sibling = story("kafka:orders/0/15", &evidence);
+        assert!(sibling.effects.is_empty() && sibling.copies.is_empty(), "{sibling:#?}");
+        let dead = story("kafka:orders.dead/0/4", &evidence);
+        let causes: Vec<String> = dead.causes.iter().map(|cause| cause.message.to_string()).collect();
+        assert!(!causes.contains(&"kafka:orders/0/15".to_owned()), "{causes:?}");
+        assert_eq!(dead.copies[0].error_type, "no_amount");
+    }
+    assert_eq!(story("kafka:orders/0/16", &evidence(all)).copies[0].error_type, "no_amount");
 }

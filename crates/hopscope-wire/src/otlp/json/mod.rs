@@ -10,7 +10,7 @@ use super::{DecodeLimits, Decoded};
 use crate::Error;
 use crate::json_text;
 use crate::mapper::{Mapper, Scope};
-use crate::span::{Attributes, Raw, SpanView};
+use crate::span::{Attributes, RETRY, Raw, SpanView};
 use hopscope_model::{Source, SpanContext, SpanId, Tenant, TraceId};
 use scalars::{Absent, Base64, Double, Int, SpanKind, StatusCode, Text, Uint};
 use serde::Deserialize;
@@ -85,6 +85,14 @@ fn fill<'a>(view: &mut SpanView<'a>, span: &'a Span<'a>, limits: &DecodeLimits) 
             for attribute in &link.attributes.0 {
                 view.link_attribute(attribute.key.0.as_bytes(), raw(&attribute.value, limits.nesting_max));
             }
+        }
+    }
+    for event in span.events.0.iter().filter(|event| event.name.0 == RETRY) {
+        if !view.begin_retry() {
+            break;
+        }
+        for attribute in &event.attributes.0 {
+            view.retry_attribute(attribute.key.0.as_bytes(), &raw(&attribute.value, limits.nesting_max));
         }
     }
     let exceptions = span.events.0.iter().filter(|event| event.name.0 == "exception");

@@ -1,5 +1,8 @@
 //! The order flow on four real brokers, against a server on its embedded store: the last order is found again by
-//! everything that names it, its story is right, and a second run on topics made anew is told apart from the first.
+//! everything that names it, its story is right, those of the orders in trouble are too, and a second run on topics made
+//! anew is told apart from the first.
+
+mod troubles;
 
 use hopscope_client::Client;
 use hopscope_client::api::{Attempt, GroupStory, MessageAnswer};
@@ -19,6 +22,8 @@ const ASK_EVERY: Duration = Duration::from_millis(100);
 /// Orders of a run, and how many of them analytics reads.
 const ORDERS: usize = 12;
 const ANALYTICS_TAKE: i64 = 5;
+/// Messages of an order: one on each broker, what fulfilment asked the warehouse, and its reply.
+const MESSAGES: usize = 6;
 /// Steps from one end of the flow to the other, with some to spare.
 const DEPTH: u32 = 8;
 
@@ -60,11 +65,11 @@ async fn play(suffix: &str, otlp: &str, first: u32) -> Played {
         .arg(format!("--suffix={suffix}"))
         .args(["--otlp", otlp])
         .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
         .kill_on_drop(true)
         .output();
     let output = tokio::time::timeout(PLAY_MAX, run).await.expect("played in time").expect("it starts");
-    assert!(output.status.success(), "the flow failed: {}", output.status);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "the flow failed: {}\n{said}", output.status);
     Played(serde_json::from_slice(&output.stdout).expect("it prints JSON"))
 }
 
@@ -97,7 +102,10 @@ async fn told(
 async fn trajectory(client: &Client, query: &str) -> BTreeSet<String> {
     let found = client.find(query, 20, None).await.expect("an answer");
     let first = found.messages.first().unwrap_or_else(|| panic!("nothing found: {query} {found:#?}"));
-    let answer = client.message(&first.reference, DEPTH).await.expect("the message found");
+    let found = client.message(&first.reference, DEPTH).await.expect("the message found");
+    // What its causes caused beside it is told of the first of them.
+    let first = found.tree.iter().min_by_key(|node| node.distance).expect("itself at least");
+    let answer = client.message(&first.message.reference, DEPTH).await.expect("the first cause");
     answer.tree.iter().map(|node| node.message.reference.clone()).collect()
 }
 
@@ -132,7 +140,7 @@ async fn references(client: &Client, played: &Played, order: Order<'_>) -> Refer
     let kafka = format!("kafka:{}/0/{}", played.name("orders"), order.offset());
     let is_whole = |answer: &MessageAnswer| {
         let systems: BTreeSet<_> = answer.tree.iter().map(|node| node.message.system.clone()).collect();
-        systems.len() == 4
+        systems.len() == 4 && answer.tree.len() >= MESSAGES
     };
     let answer = told(client, &kafka, is_whole).await;
     let of = |system: &str, destination: &str| {
@@ -170,7 +178,7 @@ async fn one_order_is_found_by_everything_that_names_it_and_a_second_run_is_anot
     let first = play(&suffix, &otlp, 4_700).await;
     let of_first = references(&client, &first, first.last()).await;
     the_order_is_told(&client, &first, &of_first).await;
-    the_dead_letter_is_told(&client, &first).await;
+    troubles::are_told(&client, &first).await;
     let story = the_same_by_every_name(&client, &first).await;
 
     let second = play(&suffix, &otlp, 4_800).await;
@@ -189,6 +197,7 @@ async fn the_order_is_told(client: &Client, played: &Played, of: &References) {
     let payment = group(&order, played.name("payment"));
     assert_eq!((payment.state.as_str(), payment.grade.as_str()), ("succeeded", "observed"));
     assert_eq!(outcomes(&payment.attempts), [(1, "ok", "accept")]);
+    assert_eq!(troubles::in_place(&payment.attempts[0]), [(1, 50, "bank_busy")], "the bank was asked twice");
     assert_eq!(
         known(&payment.attempts[0]),
         [true, true, true, false],
@@ -233,21 +242,6 @@ fn has_attempts(answer: &MessageAnswer, count: usize) -> bool {
     answer.trajectory.groups.iter().any(|group| group.attempts.len() == count && group.state == "succeeded")
 }
 
-/// Order number 7 of a run.
-async fn the_dead_letter_is_told(client: &Client, played: &Played) {
-    let id = played.order(7).text("payment_id");
-    let reference = format!("id:rabbitmq:{}:{id}", played.name("payments"));
-    let payment = told(client, &reference, |answer| !answer.trajectory.copies.is_empty()).await;
-    let fulfilment = group(&payment, played.name("fulfilment"));
-    assert_eq!(fulfilment.state, "dead_lettered");
-    assert_eq!(outcomes(&fulfilment.attempts), [(1, "failed", "reject")]);
-    let copy = &payment.trajectory.copies[0];
-    assert_eq!((copy.kind.as_str(), copy.other_is_original), ("dead_letter", false));
-    assert_eq!((copy.destination.as_str(), copy.reason.as_str()), (played.name("payments_dlx"), "rejected"));
-    let dead = told(client, copy.other.as_deref().expect("a reference"), |_| true).await;
-    assert_eq!(group(&dead, played.name("payments_dead")).state, "succeeded", "support has read it");
-}
-
 /// The same trajectory by trace, by each broker's id, by key, by position and by a line of a log. Answers its messages.
 async fn the_same_by_every_name(client: &Client, played: &Played) -> BTreeSet<String> {
     let last = played.last();
@@ -281,7 +275,7 @@ async fn trajectory_of_trace(client: &Client, trace: &str, other: &str) -> BTree
     let mut seen = BTreeSet::new();
     let asking = async {
         let mut ask = tokio::time::interval(ASK_EVERY);
-        while seen.len() < 4 {
+        while seen.len() < MESSAGES {
             ask.tick().await;
             seen = trajectory(client, trace).await;
         }
