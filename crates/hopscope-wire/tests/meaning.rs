@@ -192,9 +192,9 @@ fn one_span_with_links_is_as_many_events() {
             "- 0",
         ],
         expect![[r#"
-            process ok op=process creation=a-1 system=kafka dest=orders lane=0 position=15 keys=o-1 group=payment [messaging.batch.message_count=3] [color=red] [hopscope.dropped_links=1]
-            process ok op=process creation=a-2 system=kafka dest=orders lane=1 position=7 group=payment [flavour=sweet] [messaging.batch.message_count=3] [color=red] [hopscope.dropped_links=1]
-            process ok op=process system=kafka dest=orders lane=1 position=8 group=payment [messaging.batch.message_count=3] [color=red] [hopscope.dropped_links=1]
+            process ok op=process creation=a-1 system=kafka dest=orders lane=0 position=15 keys=o-1 group=payment [hopscope.batch.place=1] [messaging.batch.message_count=3] [color=red] [hopscope.dropped_links=1]
+            process ok op=process creation=a-2 system=kafka dest=orders lane=1 position=7 group=payment [flavour=sweet] [hopscope.batch.place=2] [messaging.batch.message_count=3] [color=red] [hopscope.dropped_links=1]
+            process ok op=process system=kafka dest=orders lane=1 position=8 group=payment [hopscope.batch.place=3] [messaging.batch.message_count=3] [color=red] [hopscope.dropped_links=1]
             progress kafka/orders/0/payment Seen at=3000
             progress kafka/orders/1/payment Seen at=3000
         "#]],
@@ -204,8 +204,8 @@ fn one_span_with_links_is_as_many_events() {
         "client messaging.system=kafka messaging.operation.type=send messaging.destination.name=orders",
         &["9-a 100", "9-b 100 messaging.message.id=m-2"],
         expect![[r#"
-            send ok op=send creation=9-a system=kafka dest=orders
-            send ok op=send creation=9-b system=kafka dest=orders id=m-2
+            send ok op=send creation=9-a system=kafka dest=orders [hopscope.batch.place=1]
+            send ok op=send creation=9-b system=kafka dest=orders id=m-2 [hopscope.batch.place=2]
         "#]],
     );
     // A producer span is itself what it injects; its links are something else.

@@ -233,10 +233,10 @@ fn the_payment_dead_lettered() {
               process  message_id   fulfilment
               settle   parent       fulfilment
             send ok produce 3
-            group "fulfilment" dead_lettered (observed): a copy of it is in payments.dlx: rejected; total 58~
+            group "fulfilment" dead_lettered (observed): a copy of it is in payments.dlx: the bank has blocked the card; total 58~
               attempt 1 failed Some(Reject) [1, 2, 3] copy  queue 36~ wait 0 process 18 settle 0
             cause kafka:orders/0/7 through payment after Some(35) (0 spans between)
-            copy dead_letter original false id:rabbitmq:payments.dlx:order-4707-payment in payments.dlx by fulfilment attempts Some(1) rejected
+            copy dead_letter original false id:rabbitmq:payments.dlx:order-4707-payment in payments.dlx by fulfilment attempts Some(1) the bank has blocked the card
         "#]],
     );
 }
@@ -251,7 +251,7 @@ fn the_dead_letter() {
               process  subject      support
             group "payments.dead" succeeded (observed): its handler said so at attempt 1; total ?
               attempt 1 ok Some(Accept) [0] copy  queue ? wait ? process 5 settle ?
-            copy dead_letter original true id:rabbitmq:payments:order-4707-payment in payments by fulfilment attempts Some(1) rejected
+            copy dead_letter original true id:rabbitmq:payments:order-4707-payment in payments by fulfilment attempts Some(1) the bank has blocked the card
         "#]],
     );
 }

@@ -4,7 +4,7 @@ mod story;
 
 use expect_test::expect;
 use hopscope_model::{Outcome, SpanId, Tenant, TraceId, Value};
-use hopscope_wire::otlp::{self, AnyValue, LinkData, ResourceData, SpanData};
+use hopscope_wire::otlp::{self, AnyValue, EventData, LinkData, ResourceData, SpanData};
 use hopscope_wire::{DecodeLimits, Decoded};
 use story::{span, tell};
 
@@ -127,6 +127,39 @@ fn the_first_exception_is_kept() {
         work failed(java.io.IOException) [exception.type=java.io.IOException] [exception.message=broken pipe]
     "#]]
     .assert_eq(&tell(&decoded.batch));
+}
+
+#[test]
+fn retries_in_place_are_kept_up_to_a_limit() {
+    let attributes = |number: i64| {
+        [
+            ("hopscope.attempt", AnyValue::Int(number)),
+            ("hopscope.retry.delay_ms", AnyValue::Int(50)),
+            ("error.type", AnyValue::Text("bank_busy".into())),
+            ("exception.type", AnyValue::Text("no".into())),
+        ]
+    };
+    let event = |number: i64| EventData {
+        at_ns: 7,
+        name: "hopscope.retry".into(),
+        attributes: attributes(number).map(|(key, value)| (key.to_owned(), value)).to_vec(),
+    };
+    let process = "consumer messaging.system=kafka messaging.operation.type=process messaging.destination.name=orders";
+    let told = |retries: i64| {
+        let events = (1..=retries).map(event).collect();
+        let decoded = decode(vec![SpanData { events, ..span(process) }]);
+        decoded.batch.event(0).to_owned().attribute("hopscope.retries").map(ToString::to_string)
+    };
+    let one = |number: i64| format!(r#"{{"attempt":{number},"delay_ms":50,"error_type":"bank_busy"}}"#);
+    assert_eq!(told(0), None);
+    assert_eq!(told(2), Some(format!("[{},{}]", one(1), one(2))));
+    assert_eq!(told(40), told(32), "the span says how many there were");
+    let json = json_span(
+        r#","events":[{"name":"other"},{"name":"hopscope.retry","attributes":[{"key":"hopscope.attempt","value":{"intValue":"1"}},
+            {"key":"hopscope.retry.delay_ms","value":{"intValue":50}},{"key":"error.type","value":{"stringValue":"bank_busy"}}]}]"#,
+    );
+    let json = tell(&json.expect("valid").batch);
+    assert!(json.contains(&format!("[hopscope.retries=[{}]]", one(1))), "{json}");
 }
 
 /// A request around one span, in JSON.

@@ -21,16 +21,23 @@ pub(super) fn keys(order: &Order) -> (&'static str, AnyValue) {
     ("hopscope.keys", AnyValue::Texts(vec![order.key.clone()]))
 }
 
+/// Where it lies on Kafka.
+pub(super) fn place(order: &Order) -> Attributes {
+    vec![
+        ("messaging.destination.partition.id", text("0")),
+        ("messaging.kafka.offset", AnyValue::Int(i64::from(order.index))),
+        ("messaging.kafka.message.key", text(&*order.key)),
+    ]
+}
+
 pub(super) fn kafka(order: &Order, kind: &'static str, name: &'static str) -> Attributes {
     let mut attributes = operation("kafka", kind, name);
     attributes.extend([
         ("messaging.destination.name", text("orders")),
-        ("messaging.destination.partition.id", text("0")),
-        ("messaging.kafka.offset", AnyValue::Int(i64::from(order.index))),
-        ("messaging.kafka.message.key", text(&*order.key)),
         ("server.address", text("127.0.0.1")),
         ("server.port", AnyValue::Int(9092)),
     ]);
+    attributes.extend(place(order));
     attributes
 }
 

@@ -62,6 +62,16 @@ fn text_of<'s>(span: &'s SpanData, key: &str) -> Option<&'s str> {
     })
 }
 
+/// A batch that is sent counts its messages; what is processed in one call is one duration.
+fn messages(span: &SpanData) -> u64 {
+    let of_batch = |(name, value): &(String, AnyValue)| match value {
+        AnyValue::Int(count) if name == "messaging.batch.message_count" => Some(count.unsigned_abs()),
+        _ => None,
+    };
+    let is_sent = text_of(span, "messaging.operation.type") == Some("send");
+    span.attributes.iter().find_map(of_batch).filter(|_| is_sent).unwrap_or(1)
+}
+
 fn metrics_of(span: &SpanData) -> &'static [&'static str] {
     match text_of(span, "messaging.operation.type") {
         Some("send") => &["messaging.client.sent.messages"],
@@ -87,7 +97,7 @@ fn point(attributes: &[(String, String)], spans: &[&SpanData], start_ns: u64, at
     };
     for span in spans.iter().filter(|span| span.end_ns <= at_ns) {
         let seconds = span.end_ns.saturating_sub(span.start_ns) as f64 / 1e9;
-        point.count += 1;
+        point.count += messages(span);
         point.sum += seconds;
         point.buckets[BOUNDS.partition_point(|bound| *bound < seconds)] += 1;
     }

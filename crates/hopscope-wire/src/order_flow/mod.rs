@@ -1,12 +1,14 @@
 //! The order flow: one business day in miniature, as the spans that its five services would send.
 //!
-//! Checkout over HTTP → Kafka `orders` (groups `payment`, and `analytics`, which stays behind) → RabbitMQ
-//! `payments` (refused and redelivered; dead-lettered) → NATS JetStream `SHIPMENTS` (nak and retry) → RocketMQ
+//! Checkout over HTTP, five orders in one batch → Kafka `orders` (groups `payment`, which tries in place, and `analytics`,
+//! which handles the batch, dead-letters one of it, and stays behind) → RabbitMQ `payments` (refused and redelivered;
+//! dead-lettered) → NATS JetStream `SHIPMENTS` (nak and retry) → RocketMQ
 //! `notifications` (reconsume later). The last order meets every trouble but the dead letter, and waits in a
 //! queue for minutes. The demo, the screenshots and tests play it; `examples/order-flow` plays the same on real
 //! brokers. Pure: the same arguments give the same spans.
 
 mod attributes;
+mod batch;
 mod counts;
 mod spans;
 
@@ -22,6 +24,8 @@ const MS: i64 = 1_000_000;
 const SECOND: i64 = 1_000 * MS;
 /// One order a second, and the last one waits this long for fulfilment.
 const LONG_WAIT_NS: i64 = 12 * 60 * SECOND;
+/// So many orders come in one batch.
+const BATCH: u32 = 5;
 /// Number of the first order.
 const FIRST_ORDER: u32 = 4_700;
 
@@ -52,17 +56,24 @@ pub fn order_flow(start_ns: i64, orders: u32, seed: u64) -> OrderFlow {
     let orders = orders.max(1);
     let mut flow = Flow { resources: Vec::new(), ids: seed };
     let mut last = None;
-    for index in 0..orders {
-        let order = Order {
-            index,
-            key: format!("order-{}", FIRST_ORDER + index),
-            highlight: index + 1 == orders,
-            start_ns: start_ns + i64::from(index) * SECOND,
-        };
+    // The first ones come together; analytics reads those and then only says that it is still there.
+    let together = BATCH.min(orders - 1);
+    let order = |index: u32| Order {
+        index,
+        key: format!("order-{}", FIRST_ORDER + index),
+        highlight: index + 1 == orders,
+        start_ns: start_ns + i64::from(index.saturating_sub(together.saturating_sub(1))) * SECOND,
+    };
+    let batch: Vec<Order> = (0..together).map(order).collect();
+    let sent = flow.batch(&batch);
+    for (order, sent) in batch.iter().zip(&sent) {
+        flow.from_payment_on(order, *sent);
+    }
+    flow.analytics(&batch, &sent, start_ns + 9 * MS);
+    for order in (together..orders).map(order) {
         last = Some((flow.order(&order), order));
     }
-    // Analytics read the first orders and then only says that it is still there.
-    let stands_at = i64::from(orders).min(5).min(i64::from(orders) - 1);
+    let stands_at = i64::from(together);
     let end_ns = start_ns + duration_ns(orders);
     for at in [start_ns + i64::from(orders) * SECOND / 2, end_ns - SECOND] {
         flow.commit("analytics", stands_at, at);
@@ -75,6 +86,67 @@ pub fn order_flow(start_ns: i64, orders: u32, seed: u64) -> OrderFlow {
         nats_message_id: format!("{}-shipment", order.key),
         key: order.key,
         end_ns,
+    }
+}
+
+/// What a broker gives to a handler, as often as it does.
+struct Delivered<'o> {
+    service: &'static str,
+    destination: &'static str,
+    /// Attributes of a kind of operation and its name.
+    attributes: Box<dyn Fn(&'static str, &'static str) -> Attributes + 'o>,
+    common: Attributes,
+    /// The receiving operation.
+    receive: &'static str,
+    sent: SpanContext,
+    /// From the receipt to the handler, and from its end to the broker's answer.
+    wait: i64,
+    settled: i64,
+}
+
+/// How an attempt failed, and what was asked for.
+#[derive(Clone, Copy)]
+struct Failed {
+    reason: &'static str,
+    disposition: &'static str,
+    settle: &'static str,
+}
+
+/// It did not.
+const DONE: Failed = Failed { reason: "", disposition: "accept", settle: "ack" };
+
+fn again(reason: &'static str, settle: &'static str) -> Failed {
+    Failed { reason, disposition: "retry", settle }
+}
+
+impl<'o> Delivered<'o> {
+    fn payment(order: &'o Order, sent: SpanContext) -> Self {
+        Self {
+            service: "fulfilment",
+            destination: "payments:payment.captured:fulfilment",
+            attributes: Box::new(|kind, name| rabbit(order, kind, name, true)),
+            common: Attributes::new(),
+            receive: "deliver",
+            sent,
+            wait: MS,
+            settled: MS / 4,
+        }
+    }
+
+    fn shipment(order: &'o Order, sent: SpanContext, stored: i64) -> Self {
+        Self {
+            service: "shipping",
+            destination: "shipments.created",
+            attributes: Box::new(|kind, name| jetstream(order, kind, name)),
+            common: vec![
+                ("messaging.consumer.group.name", text("shipping")),
+                ("hopscope.broker_time", AnyValue::Int(stored)),
+            ],
+            receive: "fetch",
+            sent,
+            wait: MS / 2,
+            settled: MS / 3,
+        }
     }
 }
 
@@ -106,20 +178,21 @@ impl Flow {
             vec![("http.request.method", text("POST")), ("url.path", text("/orders"))],
         );
         let orders = self.kafka_send(order, request, t + 2 * MS);
+        self.from_payment_on(order, orders);
+        trace
+    }
+
+    fn from_payment_on(&mut self, order: &Order, orders: SpanContext) {
+        let t = order.start_ns;
         let paid = self.payment(order, orders, t + 5 * MS);
-        if i64::from(order.index) < 5 && !order.highlight {
-            self.analytics(order, orders, t + 7 * MS);
-        }
         let refused = order.highlight || order.every_tenth(3);
         let wait = if order.highlight { LONG_WAIT_NS } else { 30 * MS };
         if order.every_tenth(7) && !order.highlight {
-            self.dead_letter(order, paid, t + 50 * MS + wait);
-            return trace;
+            return self.dead_letter(order, paid, t + 50 * MS + wait);
         }
         let (shipment, at) = self.fulfilment(order, paid, t + 50 * MS + wait, refused);
         let (notification, at) = self.shipping(order, shipment, at, order.highlight || order.every_tenth(5));
         self.notify(order, notification, at, order.highlight || order.every_tenth(9));
-        trace
     }
 
     fn kafka_send(&mut self, order: &Order, request: SpanContext, at: i64) -> SpanContext {
@@ -148,6 +221,9 @@ impl Flow {
             40 * MS,
             attributes,
         );
+        if order.highlight || order.every_tenth(1) {
+            self.retry_in_place("payment", at + 12 * MS, 10, "bank_busy");
+        }
         let mut attributes = rabbit(order, "send", "publish", false);
         attributes.push(("messaging.message.body.size", AnyValue::Int(412)));
         let paid = self.span(
@@ -161,13 +237,6 @@ impl Flow {
         );
         self.commit("payment", i64::from(order.index) + 1, at + 42 * MS);
         paid
-    }
-
-    fn analytics(&mut self, order: &Order, orders: SpanContext, at: i64) {
-        let mut attributes = kafka(order, "process", "process");
-        attributes.push(("messaging.consumer.group.name", text("analytics")));
-        attributes.push(("hopscope.disposition", text("accept")));
-        self.span("analytics", Kind::Consumer, "process orders", Under::Both(orders), at, 4 * MS, attributes);
     }
 
     /// One cumulative commit: one event for the lane, no link.
@@ -189,18 +258,12 @@ impl Flow {
     /// shipment that was sent and when.
     fn fulfilment(&mut self, order: &Order, paid: SpanContext, at: i64, refused: bool) -> (SpanContext, i64) {
         let mut at = at;
+        let payment = Delivered::payment(order, paid);
         if refused {
-            self.rabbit_attempt(
-                order,
-                paid,
-                at,
-                1,
-                25 * MS,
-                Some(("warehouse_unavailable", "retry", "nack")),
-            );
+            self.attempt(&payment, at, 1, 25 * MS, Some(again("warehouse_unavailable", "nack")));
             at += 400 * MS;
         }
-        let process = self.rabbit_attempt(order, paid, at, if refused { 2 } else { 1 }, 62 * MS, None);
+        let process = self.attempt(&payment, at, if refused { 2 } else { 1 }, 62 * MS, None);
         let mut attributes = jetstream(order, "send", "publish");
         attributes.push(("messaging.message.body.size", AnyValue::Int(288)));
         attributes.push(("messaging.nats.duplicate", AnyValue::Bool(false)));
@@ -216,63 +279,44 @@ impl Flow {
         (shipment, at + 62 * MS)
     }
 
-    fn rabbit_attempt(
+    /// One delivery to a handler: received, processed, settled. Answers the processing.
+    fn attempt(
         &mut self,
-        order: &Order,
-        paid: SpanContext,
+        of: &Delivered<'_>,
         at: i64,
-        attempt: i64,
+        number: i64,
         took: i64,
-        failure: Option<(&'static str, &'static str, &'static str)>,
+        failed: Option<Failed>,
     ) -> SpanContext {
-        let (disposition, settle) =
-            failure.map_or(("accept", "ack"), |(_, disposition, settle)| (disposition, settle));
-        let count = ("hopscope.attempt", AnyValue::Int(attempt));
-        let mut attributes = rabbit(order, "receive", "deliver", true);
-        attributes.push(count.clone());
-        self.span(
-            "fulfilment",
-            Kind::Client,
-            "deliver payments:payment.captured:fulfilment",
-            Under::Link(paid),
-            at,
-            MS / 10,
-            attributes,
-        );
-        let mut attributes = rabbit(order, "process", "process", true);
-        attributes.push(count.clone());
+        let Failed { disposition, settle, .. } = failed.unwrap_or(DONE);
+        let name = |operation: &str| format!("{operation} {}", of.destination);
+        let count = ("hopscope.attempt", AnyValue::Int(number));
+        let common = |kind, operation| {
+            let mut attributes = (of.attributes)(kind, operation);
+            attributes.extend(of.common.iter().cloned().chain([count.clone()]));
+            attributes
+        };
+        let received = common("receive", of.receive);
+        let under = Under::Link(of.sent);
+        self.span(of.service, Kind::Client, &name(of.receive), under, at, MS / 10, received);
+        let mut attributes = common("process", "process");
         attributes.push(("hopscope.disposition", text(disposition)));
-        let process = self.span(
-            "fulfilment",
-            Kind::Consumer,
-            "process payments:payment.captured:fulfilment",
-            Under::Both(paid),
-            at + MS,
-            took,
-            attributes,
-        );
-        if let Some((reason, ..)) = failure {
-            self.fail("fulfilment", reason);
+        let (under, begun) = (Under::Both(of.sent), at + of.wait);
+        let process = self.span(of.service, Kind::Consumer, &name("process"), under, begun, took, attributes);
+        if let Some(Failed { reason, .. }) = failed {
+            self.fail(of.service, reason);
         }
-        let mut attributes = rabbit(order, "settle", settle, true);
-        attributes.push(count);
+        let mut attributes = common("settle", settle);
         attributes.push(("hopscope.disposition", text(disposition)));
-        let name = format!("{settle} payments:payment.captured:fulfilment");
-        self.span(
-            "fulfilment",
-            Kind::Client,
-            &name,
-            Under::Handler(process, paid),
-            at + MS + took,
-            MS / 4,
-            attributes,
-        );
+        let (under, ended) = (Under::Handler(process, of.sent), begun + took);
+        self.span(of.service, Kind::Client, &name(settle), under, ended, of.settled, attributes);
         process
     }
 
-    /// The payment is refused for good: RabbitMQ moves it to `payments.dead`, where support reads it.
+    /// The payment is refused for good: fulfilment puts a copy into `payments.dead`, where support reads it.
     fn dead_letter(&mut self, order: &Order, paid: SpanContext, at: i64) {
-        self.rabbit_attempt(order, paid, at, 1, 18 * MS, Some(("card_blocked", "reject", "reject")));
+        let blocked = Failed { reason: "card_blocked", disposition: "reject", settle: "ack" };
+        self.attempt(&Delivered::payment(order, paid), at, 1, 18 * MS, Some(blocked));
         let mut attributes = rabbit(order, "process", "process", true);
         attributes.retain(|(key, _)| {
             !matches!(
@@ -291,7 +335,8 @@ impl Flow {
             ("hopscope.copied_from.group", text("fulfilment")),
             ("hopscope.copied_from.message_id", text(format!("{}-payment", order.key))),
             ("hopscope.copied_from.attempts", AnyValue::Int(1)),
-            ("hopscope.copied_from.reason", text("rejected")),
+            ("hopscope.copied_from.reason", text("the bank has blocked the card")),
+            ("hopscope.copied_from.error_type", text("card_blocked")),
         ]);
         self.span(
             "support",
@@ -312,15 +357,13 @@ impl Flow {
         at: i64,
         refused: bool,
     ) -> (SpanContext, i64) {
-        let stored = at;
+        let delivered = Delivered::shipment(order, shipment, at);
         let mut at = at + 3 * MS;
         if refused {
-            let failure = Some(("carrier_timeout", "retry", "nak"));
-            self.jetstream_attempt(order, shipment, stored, at, 1, 15 * MS, failure);
+            self.attempt(&delivered, at, 1, 15 * MS, Some(again("carrier_timeout", "nak")));
             at += 1_000 * MS;
         }
-        let process =
-            self.jetstream_attempt(order, shipment, stored, at, if refused { 2 } else { 1 }, 35 * MS, None);
+        let process = self.attempt(&delivered, at, if refused { 2 } else { 1 }, 35 * MS, None);
         let mut attributes = rocket(order, "send", "send", "notifications");
         attributes.push(("messaging.message.body.size", AnyValue::Int(96)));
         let notification = self.span(
@@ -333,66 +376,6 @@ impl Flow {
             attributes,
         );
         (notification, at + 35 * MS)
-    }
-
-    #[allow(clippy::too_many_arguments)] // one delivery in full; a struct would be written once and read once
-    fn jetstream_attempt(
-        &mut self,
-        order: &Order,
-        shipment: SpanContext,
-        stored: i64,
-        at: i64,
-        attempt: i64,
-        took: i64,
-        failure: Option<(&'static str, &'static str, &'static str)>,
-    ) -> SpanContext {
-        let (disposition, settle) =
-            failure.map_or(("accept", "ack"), |(_, disposition, settle)| (disposition, settle));
-        let common: Attributes = vec![
-            ("messaging.consumer.group.name", text("shipping")),
-            ("hopscope.attempt", AnyValue::Int(attempt)),
-            ("hopscope.broker_time", AnyValue::Int(stored)),
-        ];
-        let mut attributes = jetstream(order, "receive", "fetch");
-        attributes.extend(common.clone());
-        self.span(
-            "shipping",
-            Kind::Client,
-            "fetch shipments.created",
-            Under::Link(shipment),
-            at,
-            MS / 10,
-            attributes,
-        );
-        let mut attributes = jetstream(order, "process", "process");
-        attributes.extend(common.clone());
-        attributes.push(("hopscope.disposition", text(disposition)));
-        let process = self.span(
-            "shipping",
-            Kind::Consumer,
-            "process shipments.created",
-            Under::Both(shipment),
-            at + MS / 2,
-            took,
-            attributes,
-        );
-        if let Some((reason, ..)) = failure {
-            self.fail("shipping", reason);
-        }
-        let mut attributes = jetstream(order, "settle", settle);
-        attributes.extend(common);
-        attributes.push(("hopscope.disposition", text(disposition)));
-        let name = format!("{settle} shipments.created");
-        self.span(
-            "shipping",
-            Kind::Client,
-            &name,
-            Under::Handler(process, shipment),
-            at + MS / 2 + took,
-            MS / 3,
-            attributes,
-        );
-        process
     }
 
     /// RocketMQ `notifications`; where `refused`, reconsume later through the group's retry topic.
@@ -453,7 +436,7 @@ mod tests {
         assert_ne!(bytes, encode_request(&order_flow(0, 12, 8).resources));
         let decoded =
             decode_protobuf(&bytes, &Tenant::default(), 1, &DecodeLimits::default()).expect("decodes");
-        assert_eq!(decoded.spans as usize, decoded.batch.len(), "one event a span");
+        assert_eq!(decoded.spans as usize + 2 * 4, decoded.batch.len(), "one event a span, five of a batch");
         let sends = |system: &str| {
             let of = decoded
                 .batch
@@ -461,7 +444,7 @@ mod tests {
                 .filter(|event| event.stage() == Stage::Send && event.system() == system);
             of.count()
         };
-        // Of twelve orders one is dead-lettered before it is shipped.
-        assert_eq!([sends("kafka"), sends("rabbitmq"), sends("nats"), sends("rocketmq")], [12, 12, 11, 11]);
+        // Of twelve orders one is dead-lettered before it is shipped; the copy of another is a send too.
+        assert_eq!([sends("kafka"), sends("rabbitmq"), sends("nats"), sends("rocketmq")], [13, 12, 11, 11]);
     }
 }

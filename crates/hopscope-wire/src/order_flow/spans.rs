@@ -1,7 +1,8 @@
 //! The spans of the flow: ids, services, what hangs under what.
 
 use super::attributes::{Attributes, text};
-use crate::otlp::{LinkData, ResourceData, SpanData};
+use crate::otlp::{AnyValue, EventData, LinkData, ResourceData, SpanData};
+use crate::span::RETRY;
 use crate::{Kind, Status};
 use hopscope_model::{SpanContext, SpanId, TraceId};
 
@@ -81,6 +82,39 @@ impl Flow {
             self.resources.len() - 1
         });
         &mut self.resources[index]
+    }
+
+    /// The span that this service sent last is about these messages.
+    pub(super) fn link(&mut self, service: &'static str, messages: Vec<(SpanContext, Attributes)>) {
+        let links = messages.into_iter().map(|(context, attributes)| LinkData {
+            context,
+            flags: REMOTE,
+            attributes: attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+        });
+        if let Some(span) = self.resource(service).spans.last_mut() {
+            span.links = links.collect();
+        }
+    }
+
+    /// In the span that this service sent last, an attempt failed and was made again.
+    pub(super) fn retry_in_place(
+        &mut self,
+        service: &'static str,
+        at_ns: i64,
+        delay_ms: i64,
+        reason: &'static str,
+    ) {
+        let attributes = [
+            ("hopscope.attempt", AnyValue::Int(1)),
+            ("hopscope.retry.delay_ms", AnyValue::Int(delay_ms)),
+            ("error.type", text(reason)),
+        ];
+        let attributes = attributes.map(|(key, value)| (key.to_owned(), value)).to_vec();
+        if let Some(span) = self.resource(service).spans.last_mut() {
+            let event = EventData { at_ns: at_ns.unsigned_abs(), name: RETRY.to_owned(), attributes };
+            span.events.push(event);
+            span.attributes.push(("hopscope.retry.count".to_owned(), AnyValue::Int(1)));
+        }
     }
 
     /// The span that this service sent last failed.
