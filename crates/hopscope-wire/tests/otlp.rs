@@ -144,7 +144,8 @@ fn retries_in_place_are_kept_up_to_a_limit() {
         name: "hopscope.retry".into(),
         attributes: attributes(number).map(|(key, value)| (key.to_owned(), value)).to_vec(),
     };
-    let process = "consumer messaging.system=kafka messaging.operation.type=process messaging.destination.name=orders";
+    let process =
+        "consumer messaging.system=kafka messaging.operation.type=process messaging.destination.name=orders";
     let told = |retries: i64| {
         let events = (1..=retries).map(event).collect();
         let decoded = decode(vec![SpanData { events, ..span(process) }]);
@@ -280,9 +281,9 @@ fn limits_leave_out_and_count() {
     let decoded = otlp::decode_protobuf(&bytes, &Tenant::default(), 0, &limits).expect("valid");
     expect![[r#"
         work ok [a=abcdefgh] [b=订单] [hopscope.dropped_attributes=1] [hopscope.truncated_values=2]
-        process ok op=process creation=7070707070707070707070707070707-707070707070707 system=kafka [hopscope.truncated_values=2] [hopscope.dropped_attributes=2] [hopscope.dropped_links=2]
-        process ok op=process creation=7070707070707070707070707070707-707070707070707 system=kafka [hopscope.dropped_attributes=2] [hopscope.dropped_links=2]
-        process ok op=process creation=7070707070707070707070707070707-707070707070707 system=kafka [hopscope.dropped_attributes=2] [hopscope.dropped_links=2]
+        process ok op=process creation=7070707070707070707070707070707-707070707070707 system=kafka [hopscope.batch.place=1] [hopscope.truncated_values=2] [hopscope.dropped_attributes=2] [hopscope.dropped_links=2]
+        process ok op=process creation=7070707070707070707070707070707-707070707070707 system=kafka [hopscope.batch.place=2] [hopscope.dropped_attributes=2] [hopscope.dropped_links=2]
+        process ok op=process creation=7070707070707070707070707070707-707070707070707 system=kafka [hopscope.batch.place=3] [hopscope.dropped_attributes=2] [hopscope.dropped_links=2]
     "#]].assert_eq(&tell(&decoded.batch));
     assert_eq!((decoded.spans, decoded.rejected.over_limit), (5, 3));
     assert_eq!(decoded.rejected.to_string(), "spans rejected: 3 past the limit of one request");
@@ -373,5 +374,6 @@ fn links_do_not_multiply_attributes() {
     let decoded = decode(vec![batch]);
     assert_eq!(decoded.batch.len(), 10_000);
     assert!(decoded.batch.byte_len() < 10_000 * 400, "bytes={}", decoded.batch.byte_len());
-    assert_eq!(decoded.batch.event(9_999).attributes().count(), 202);
+    // Those of the span, and of its own only which message of the batch it was.
+    assert_eq!(decoded.batch.event(9_999).attributes().count(), 203);
 }
