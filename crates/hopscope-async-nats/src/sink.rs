@@ -14,7 +14,7 @@ use std::error::Error;
 /// use hopscope_async_nats::NatsSink;
 /// use hopscope_sdk::setup::{Export, Setup};
 /// # fn example(client: async_nats::Client) -> Result<(), hopscope_sdk::setup::Error> {
-/// let export = Export::Topic(NatsSink::jetstream(async_nats::jetstream::new(client)).into());
+/// let export = Export::topic(NatsSink::jetstream(async_nats::jetstream::new(client)));
 /// let telemetry = Setup { service: "packing".into(), export, ..Setup::default() }.init()?;
 /// # Ok(()) }
 /// ```

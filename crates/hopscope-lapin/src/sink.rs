@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 /// # fn example() -> Result<(), hopscope_sdk::setup::Error> {
 /// let sink = AmqpSink::new("amqp://rabbit:5672/%2f", ConnectionProperties::default());
 /// let telemetry =
-///     Setup { service: "payment".into(), export: Export::Topic(sink.into()), ..Setup::default() }.init()?;
+///     Setup { service: "payment".into(), export: Export::topic(sink), ..Setup::default() }.init()?;
 /// # Ok(()) }
 /// ```
 ///

@@ -14,7 +14,7 @@ use std::time::Duration;
 /// use hopscope_rdkafka::KafkaSink;
 /// use hopscope_sdk::setup::{Export, Setup};
 /// # fn example(config: &rdkafka::ClientConfig) -> Result<(), Box<dyn std::error::Error>> {
-/// let export = Export::Topic(KafkaSink::from_config(config)?.into());
+/// let export = Export::topic(KafkaSink::from_config(config)?);
 /// let telemetry = Setup { service: "payment".into(), export, ..Setup::default() }.init()?;
 /// # Ok(()) }
 /// ```

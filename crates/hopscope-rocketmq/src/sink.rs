@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// use hopscope_rocketmq::RocketMqSink;
 /// use hopscope_sdk::setup::{Export, Setup};
 /// # fn example(producer: rocketmq_client_rust::DefaultMQProducer) -> Result<(), hopscope_sdk::setup::Error> {
-/// let export = Export::Topic(RocketMqSink::new(producer).into());
+/// let export = Export::topic(RocketMqSink::new(producer));
 /// let telemetry = Setup { service: "mailer".into(), export, ..Setup::default() }.init()?;
 /// # Ok(()) }
 /// ```

@@ -143,6 +143,13 @@ pub enum Export {
     Nothing,
 }
 
+impl Export {
+    /// A topic of a broker, through that sink of an adapter.
+    pub fn topic(sink: impl TopicSink + 'static) -> Self {
+        Self::Topic(Arc::new(sink))
+    }
+}
+
 /// Sets everything up for this process under that service name. See [`Setup`] for more.
 ///
 /// # Errors
