@@ -6,6 +6,7 @@
 use crate::meters::KnownLane;
 use crate::place::RABBITMQ_DEFAULT_EXCHANGE;
 use crate::spare::Spare;
+use crate::system::{System, coordinates, names};
 use crate::telemetry::Settings;
 use crate::texts::{Slice, Texts};
 use crate::value::{Attribute, Sink, Value};
@@ -44,17 +45,6 @@ thread_local! {
     static SPARE_OF_THREAD: RefCell<Vec<Arc<Facts>>> = const { RefCell::new(Vec::new()) };
 }
 static SPARE: Spare<Arc<Facts>> = Spare::new(&SPARE_OF_THREAD);
-
-/// Which [`Place`] it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum System {
-    #[default]
-    Kafka,
-    Nats,
-    JetStream,
-    RabbitMq,
-    RocketMq,
-}
 
 /// The texts that most messages have, by number: first, second and third name the place.
 #[derive(Clone, Copy, Debug)]
@@ -469,40 +459,6 @@ impl Original {
             error_type: texts.get(self.error_type),
             context: self.context.as_ref(),
         }
-    }
-}
-
-impl System {
-    fn of(place: &Place<'_>) -> Self {
-        match place {
-            Place::Kafka { .. } => Self::Kafka,
-            Place::Nats { .. } => Self::Nats,
-            Place::JetStream { .. } => Self::JetStream,
-            Place::RabbitMq { .. } => Self::RabbitMq,
-            Place::RocketMq { .. } => Self::RocketMq,
-        }
-    }
-}
-
-pub(crate) fn names<'a>(place: &Place<'a>) -> [&'a str; 3] {
-    match *place {
-        Place::Kafka { topic, .. } => [topic, "", ""],
-        Place::Nats { subject } => [subject, "", ""],
-        Place::JetStream { subject, stream, .. } => [subject, stream, ""],
-        Place::RabbitMq { exchange, routing_key, queue, .. } => [exchange, routing_key, queue],
-        Place::RocketMq { topic, logical_topic, broker, .. } => [topic, logical_topic, broker],
-    }
-}
-
-pub(crate) fn coordinates(place: &Place<'_>) -> (Option<i32>, Option<i64>) {
-    match *place {
-        Place::Kafka { partition, offset, .. } => (partition, offset),
-        Place::Nats { .. } => (None, None),
-        Place::JetStream { sequence, .. } => {
-            (None, sequence.and_then(|sequence| i64::try_from(sequence).ok()))
-        }
-        Place::RabbitMq { stream_offset, .. } => (None, stream_offset),
-        Place::RocketMq { queue, offset, .. } => (queue, offset),
     }
 }
 

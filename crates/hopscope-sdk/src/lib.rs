@@ -71,6 +71,7 @@ pub mod setup;
 mod spare;
 pub mod spawn;
 mod step;
+mod system;
 mod telemetry;
 mod texts;
 mod value;

@@ -4,8 +4,9 @@
 //! fact, or, on a lane that has gone quiet, never. So of the commits that were not sampled the last of each lane leaves,
 //! once a second.
 
-use crate::facts::{Facts, coordinates, names};
+use crate::facts::Facts;
 use crate::record::{Ended, Record};
+use crate::system::{coordinates, names};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::mem;
