@@ -123,9 +123,11 @@ fn exists<'f>(adapter: &str, test: &str, text: &impl Fn(&str) -> Option<&'f str>
     text(&file_of(adapter, file)).is_some_and(|text| has_test(text, function))
 }
 
-/// A bare name is a file of the adapter's tests against its real broker, any other a path from `crates/`.
+/// A bare name is a file of the adapter's tests against its real broker, any other a path from `crates/`, or from the root
+/// for what lies in `examples/`.
 fn file_of(adapter: &str, file: &str) -> String {
     match file.contains('/') {
+        true if file.starts_with("examples/") => file.to_owned(),
         true => format!("crates/{file}"),
         false => format!("crates/{adapter}/tests/broker/{file}"),
     }
