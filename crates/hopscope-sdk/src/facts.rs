@@ -296,30 +296,8 @@ impl Facts {
 
     /// Where the message is.
     pub fn place(&self) -> Place<'_> {
-        let [first, second, third] =
-            [self.get(Field::First), self.get(Field::Second), self.get(Field::Third)];
-        let (partition, position) = (self.partition, self.position);
-        match self.system {
-            System::Kafka => Place::Kafka { topic: first, partition, offset: position },
-            System::Nats => Place::Nats { subject: first },
-            System::JetStream => {
-                let sequence = position.and_then(|sequence| u64::try_from(sequence).ok());
-                Place::JetStream { subject: first, stream: second, sequence }
-            }
-            System::RabbitMq => Place::RabbitMq {
-                exchange: first,
-                routing_key: second,
-                queue: third,
-                stream_offset: position,
-            },
-            System::RocketMq => Place::RocketMq {
-                topic: first,
-                logical_topic: second,
-                broker: third,
-                queue: partition,
-                offset: position,
-            },
-        }
+        let names = [self.get(Field::First), self.get(Field::Second), self.get(Field::Third)];
+        self.system.place(names, self.partition, self.position)
     }
 
     /// Place and details, as they were given.

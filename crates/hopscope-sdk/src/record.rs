@@ -55,6 +55,19 @@ pub(crate) enum Ended {
     Unknown(Cow<'static, str>),
 }
 
+impl Ended {
+    fn write(&self, out: &mut dyn Sink) {
+        match self {
+            Self::Ok => {}
+            Self::Failed(failure) => out.text("error.type", failure.kind()),
+            Self::Unknown(reason) => {
+                out.text("hopscope.outcome", "unknown");
+                out.text("hopscope.outcome.reason", reason);
+            }
+        }
+    }
+}
+
 /// When a step started, by a clock that does not jump while the step goes on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Started {
@@ -115,14 +128,7 @@ impl Member {
                 }
             });
         }
-        match &self.ended {
-            Ended::Ok => {}
-            Ended::Failed(failure) => out.text("error.type", failure.kind()),
-            Ended::Unknown(reason) => {
-                out.text("hopscope.outcome", "unknown");
-                out.text("hopscope.outcome.reason", reason);
-            }
-        }
+        self.ended.write(out);
     }
 }
 
@@ -323,14 +329,7 @@ impl Record {
             out.put("hopscope.confirmed", Value::Bool(false));
         }
         out.int("hopscope.progress.next", self.progress_next);
-        match &self.ended {
-            Ended::Ok => {}
-            Ended::Failed(failure) => out.text("error.type", failure.kind()),
-            Ended::Unknown(reason) => {
-                out.text("hopscope.outcome", "unknown");
-                out.text("hopscope.outcome.reason", reason);
-            }
-        }
+        self.ended.write(out);
     }
 
     /// What span and metrics are named after.

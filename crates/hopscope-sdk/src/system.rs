@@ -23,6 +23,36 @@ impl System {
             Place::RocketMq { .. } => Self::RocketMq,
         }
     }
+
+    /// The place of these names and coordinates: what [`names`] and [`coordinates`] took apart.
+    pub fn place<'a>(
+        self,
+        [first, second, third]: [&'a str; 3],
+        partition: Option<i32>,
+        position: Option<i64>,
+    ) -> Place<'a> {
+        match self {
+            Self::Kafka => Place::Kafka { topic: first, partition, offset: position },
+            Self::Nats => Place::Nats { subject: first },
+            Self::JetStream => {
+                let sequence = position.and_then(|sequence| u64::try_from(sequence).ok());
+                Place::JetStream { subject: first, stream: second, sequence }
+            }
+            Self::RabbitMq => Place::RabbitMq {
+                exchange: first,
+                routing_key: second,
+                queue: third,
+                stream_offset: position,
+            },
+            Self::RocketMq => Place::RocketMq {
+                topic: first,
+                logical_topic: second,
+                broker: third,
+                queue: partition,
+                offset: position,
+            },
+        }
+    }
 }
 
 /// The names of a place, by number: first, second, third.

@@ -1,5 +1,6 @@
 //! [`LaneKey`]: the names that a series is known by.
 
+use crate::system::{System, coordinates, names};
 use crate::value::Value;
 use crate::{Place, Server};
 use opentelemetry::KeyValue;
@@ -43,20 +44,9 @@ const TEXTS: usize = 6;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Numbers {
-    kind: Kind,
+    kind: System,
     partition: Option<i32>,
     port: Option<u16>,
-}
-
-/// Which [`Place`] it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Kind {
-    #[default]
-    Kafka,
-    Nats,
-    JetStream,
-    RabbitMq,
-    RocketMq,
 }
 
 impl<'a> Parts<'a> {
@@ -66,17 +56,8 @@ impl<'a> Parts<'a> {
             true => &text[..text.floor_char_boundary(bytes_max)],
             false => text,
         };
-        let (kind, names, partition) = match key.place {
-            Place::Kafka { topic, partition, .. } => (Kind::Kafka, [topic, "", ""], partition),
-            Place::Nats { subject } => (Kind::Nats, [subject, "", ""], None),
-            Place::JetStream { subject, stream, .. } => (Kind::JetStream, [subject, stream, ""], None),
-            Place::RabbitMq { exchange, routing_key, queue, .. } => {
-                (Kind::RabbitMq, [exchange, routing_key, queue], None)
-            }
-            Place::RocketMq { topic, logical_topic, broker, queue, .. } => {
-                (Kind::RocketMq, [topic, logical_topic, broker], queue)
-            }
-        };
+        let kind = System::of(&key.place);
+        let (names, (partition, _)) = (names(&key.place), coordinates(&key.place));
         let [first, second, third] = of_few_values(kind, names, key.template);
         let address = key.server.map_or("", |server| server.address);
         Self {
@@ -111,36 +92,21 @@ impl<'a> Parts<'a> {
 
     fn place(&self) -> Place<'a> {
         let [first, second, third, ..] = self.texts;
-        let partition = self.numbers.partition;
-        match self.numbers.kind {
-            Kind::Kafka => Place::Kafka { topic: first, partition, offset: None },
-            Kind::Nats => Place::Nats { subject: first },
-            Kind::JetStream => Place::JetStream { subject: first, stream: second, sequence: None },
-            Kind::RabbitMq => {
-                Place::RabbitMq { exchange: first, routing_key: second, queue: third, stream_offset: None }
-            }
-            Kind::RocketMq => Place::RocketMq {
-                topic: first,
-                logical_topic: second,
-                broker: third,
-                queue: partition,
-                offset: None,
-            },
-        }
+        self.numbers.kind.place([first, second, third], self.numbers.partition, None)
     }
 }
 
 /// Under a template only those names stay that have few values anyway: stream, exchange and broker.
-fn of_few_values<'a>(kind: Kind, names: [&'a str; 3], template: &str) -> [&'a str; 3] {
+fn of_few_values<'a>(kind: System, names: [&'a str; 3], template: &str) -> [&'a str; 3] {
     if template.is_empty() {
         return names;
     }
     let [first, second, third] = names;
     match kind {
-        Kind::Kafka | Kind::Nats => [""; 3],
-        Kind::JetStream => ["", second, ""],
-        Kind::RabbitMq => [first, "", ""],
-        Kind::RocketMq => ["", "", third],
+        System::Kafka | System::Nats => [""; 3],
+        System::JetStream => ["", second, ""],
+        System::RabbitMq => [first, "", ""],
+        System::RocketMq => ["", "", third],
     }
 }
 
