@@ -27,6 +27,28 @@ pub enum Broker {
     Rocketmq,
 }
 
+/// The header that is written by hand.
+pub const TRACEPARENT: (&str, &str) =
+    ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00");
+
+/// What a client does beside its work.
+#[derive(Clone, Copy)]
+pub enum Tracing<'a> {
+    /// Nothing.
+    None,
+    /// Writes a constant header into each message, and looks for it in each: what any propagation costs in the client
+    /// library itself.
+    Header,
+    /// Everything.
+    Full(&'a Telemetry),
+}
+
+impl Tracing<'_> {
+    pub fn has_header(self) -> bool {
+        matches!(self, Self::Header)
+    }
+}
+
 /// The same program around a raw client and around a traced one.
 #[async_trait(?Send)]
 pub trait Client {
@@ -87,12 +109,12 @@ impl Broker {
     }
 
     /// A client on a lane of its own.
-    pub async fn open(self, telemetry: Option<&Telemetry>) -> Result<Box<dyn Client>> {
+    pub async fn open(self, tracing: Tracing<'_>) -> Result<Box<dyn Client>> {
         Ok(match self {
-            Self::Kafka => Box::new(kafka::Kafka::open(telemetry).await?),
-            Self::Rabbitmq => Box::new(rabbitmq::RabbitMq::open(telemetry).await?),
-            Self::Nats => Box::new(nats::Nats::open(telemetry).await?),
-            Self::Rocketmq => Box::new(rocketmq::RocketMq::open(telemetry).await?),
+            Self::Kafka => Box::new(kafka::Kafka::open(tracing).await?),
+            Self::Rabbitmq => Box::new(rabbitmq::RabbitMq::open(tracing).await?),
+            Self::Nats => Box::new(nats::Nats::open(tracing).await?),
+            Self::Rocketmq => Box::new(rocketmq::RocketMq::open(tracing).await?),
         })
     }
 }

@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Raw first: the others are compared with it.
-const VARIATIONS: [How; 5] =
-    [How::Raw, How::Sampled(0.01), How::Sampled(0.1), How::Sampled(1.0), How::Bare(0.01)];
+const VARIATIONS: [How; 6] =
+    [How::Raw, How::Header, How::Sampled(0.01), How::Sampled(0.1), How::Sampled(1.0), How::Bare(0.01)];
 
 /// One phase of one round, for each message.
 #[derive(Clone, Copy)]
@@ -29,11 +29,13 @@ struct Cost {
 type Costs = BTreeMap<&'static str, Vec<Vec<Cost>>>;
 
 /// Runs the rounds and prints the figures.
-pub async fn run(brokers: &[Broker], rounds: usize) -> Result<()> {
+pub async fn run(brokers: &[Broker], only: &[String], rounds: usize) -> Result<()> {
+    let is_chosen = |how: &How| only.is_empty() || *how == How::Raw || only.contains(&how.name());
+    let chosen: Vec<How> = VARIATIONS.into_iter().filter(is_chosen).collect();
     for broker in brokers {
         let sink = Sink::start(false)?;
         let mut variations = Vec::new();
-        for how in VARIATIONS {
+        for &how in &chosen {
             variations.push(Variation::open(*broker, how, &sink.endpoint).await?);
         }
         let mut costs = Costs::new();
@@ -45,7 +47,7 @@ pub async fn run(brokers: &[Broker], rounds: usize) -> Result<()> {
                 if round > 0 {
                     for (phase, cost) in [("send", send), ("consume", consume)] {
                         let of_phase =
-                            costs.entry(phase).or_insert_with(|| vec![Vec::new(); VARIATIONS.len()]);
+                            costs.entry(phase).or_insert_with(|| vec![Vec::new(); chosen.len()]);
                         of_phase[index].push(cost);
                     }
                 }
@@ -54,7 +56,7 @@ pub async fn run(brokers: &[Broker], rounds: usize) -> Result<()> {
         for variation in variations {
             variation.close().await;
         }
-        print(*broker, &costs);
+        print(*broker, &chosen, &costs);
     }
     Ok(())
 }
@@ -81,7 +83,7 @@ fn cost(messages: usize, cpu: Duration, took: Duration) -> Cost {
     }
 }
 
-fn print(broker: Broker, costs: &Costs) {
+fn print(broker: Broker, chosen: &[How], costs: &Costs) {
     let name = broker.name();
     figure::note(&format!("sdk.{name}"), &format!("512 B; {}", broker.settings()));
     for (phase, variations) in costs {
@@ -95,7 +97,7 @@ fn print(broker: Broker, costs: &Costs) {
             "messages/s",
             None,
         );
-        for (how, costs) in VARIATIONS.iter().zip(variations).skip(1) {
+        for (how, costs) in chosen.iter().zip(variations).skip(1) {
             let named = |what: &str| format!("sdk.{name}.{phase}.{what} at {}", how.name());
             let added: Vec<_> =
                 costs.iter().zip(raw).map(|(traced, raw)| traced.cpu_us - raw.cpu_us).collect();

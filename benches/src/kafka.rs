@@ -1,14 +1,13 @@
 //! rdkafka: `FutureProducer` and `StreamConsumer`.
 
-use crate::client::{BODY, Client, KEY, address, unique};
+use crate::client::{BODY, Client, KEY, TRACEPARENT, Tracing, address, unique};
 use anyhow::Result;
 use async_trait::async_trait;
 use hopscope_rdkafka::{TracedConsumer, TracedProducer};
-use hopscope_sdk::Telemetry;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{Consumer, ConsumerContext, StreamConsumer};
-use rdkafka::message::Message;
+use rdkafka::message::{Header, Headers as _, Message, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::hint::black_box;
@@ -18,6 +17,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub struct Kafka {
     topic: String,
+    has_header: bool,
     producer: Producer,
     consumer: Receiver,
 }
@@ -33,7 +33,7 @@ enum Receiver {
 }
 
 impl Kafka {
-    pub async fn open(telemetry: Option<&Telemetry>) -> Result<Self> {
+    pub async fn open(tracing: Tracing<'_>) -> Result<Self> {
         let topic = unique("bench");
         let mut config = ClientConfig::new();
         config
@@ -50,14 +50,14 @@ impl Kafka {
         for made in admin.create_topics([&new], &AdminOptions::new()).await? {
             made.map_err(|(topic, error)| anyhow::anyhow!("no topic {topic}: {error}"))?;
         }
-        let (producer, consumer) = match telemetry {
-            None => (Producer::Raw(config.create()?), Receiver::Raw(config.create()?)),
-            Some(telemetry) => (
+        let (producer, consumer) = match tracing {
+            Tracing::None | Tracing::Header => (Producer::Raw(config.create()?), Receiver::Raw(config.create()?)),
+            Tracing::Full(telemetry) => (
                 Producer::Traced(TracedProducer::from_config_with(&config, telemetry.clone())?),
                 Receiver::Traced(TracedConsumer::from_config_with(&config, telemetry.clone())?),
             ),
         };
-        let kafka = Self { topic, producer, consumer };
+        let kafka = Self { topic, has_header: tracing.has_header(), producer, consumer };
         match &kafka.consumer {
             Receiver::Raw(consumer) => kafka.assign(consumer)?,
             Receiver::Traced(consumer) => kafka.assign(consumer.inner())?,
@@ -83,7 +83,11 @@ impl Kafka {
 #[async_trait(?Send)]
 impl Client for Kafka {
     async fn send(&self) -> Result<()> {
-        let record = FutureRecord::to(&self.topic).key(KEY).payload(&BODY[..]);
+        let mut record = FutureRecord::to(&self.topic).key(KEY).payload(&BODY[..]);
+        if self.has_header {
+            let (key, value) = TRACEPARENT;
+            record = record.headers(OwnedHeaders::new().insert(Header { key, value: Some(value) }));
+        }
         let sent = match &self.producer {
             Producer::Raw(producer) => producer.send(record, TIMEOUT).await,
             Producer::Traced(producer) => producer.send(record, TIMEOUT).await,
@@ -100,6 +104,11 @@ impl Client for Kafka {
                 for _ in 0..messages {
                     let message = consumer.recv().await?;
                     first.get_or_insert_with(Instant::now);
+                    if self.has_header
+                        && let Some(headers) = message.headers()
+                    {
+                        black_box(headers.iter().find(|header| header.key == TRACEPARENT.0));
+                    }
                     black_box(message.payload());
                     consumer.store_offset_from_message(&message)?;
                 }

@@ -34,6 +34,9 @@ enum Command {
         /// Only these brokers
         #[arg(long)]
         broker: Vec<Broker>,
+        /// Only these variations beside the raw client: header, 1%, 10%, 100%
+        #[arg(long)]
+        how: Vec<String>,
         /// Interleaved rounds
         #[arg(long, default_value_t = 15)]
         rounds: usize,
@@ -77,7 +80,7 @@ enum Command {
 #[tokio::main]
 async fn main() -> Result<()> {
     match Options::parse().command {
-        Command::Sdk { broker, rounds } => cost::run(&chosen(broker), rounds).await,
+        Command::Sdk { broker, how, rounds } => cost::run(&chosen(broker), &how, rounds).await,
         Command::Latency { broker, rounds, seconds, rate } => {
             latency::run(&chosen(broker), rounds, seconds, rate).await
         }

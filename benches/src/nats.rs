@@ -1,18 +1,19 @@
 //! async-nats: JetStream, publish acknowledgements and a pull consumer.
 
-use crate::client::{BODY, Client, address, unique};
+use crate::client::{BODY, Client, TRACEPARENT, Tracing, address, unique};
 use anyhow::{Context as _, Result};
+use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::{PullConsumer, pull};
 use async_nats::jetstream::{self, stream};
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use hopscope_async_nats::TracedJetStream;
-use hopscope_sdk::Telemetry;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 pub struct Nats {
     name: String,
+    has_header: bool,
     jetstream: Side,
     consumer: PullConsumer,
 }
@@ -23,7 +24,7 @@ enum Side {
 }
 
 impl Nats {
-    pub async fn open(telemetry: Option<&Telemetry>) -> Result<Self> {
+    pub async fn open(tracing: Tracing<'_>) -> Result<Self> {
         let client = async_nats::connect(address("HOPSCOPE_TEST_NATS")?).await?;
         let jetstream = jetstream::new(client);
         let name = unique("bench");
@@ -41,13 +42,13 @@ impl Nats {
             ..pull::Config::default()
         };
         let consumer = stream.create_consumer(config).await?;
-        let jetstream = match telemetry {
-            None => Side::Raw(jetstream),
-            Some(telemetry) => {
+        let jetstream = match tracing {
+            Tracing::None | Tracing::Header => Side::Raw(jetstream),
+            Tracing::Full(telemetry) => {
                 Side::Traced(TracedJetStream::new(jetstream).with_telemetry(telemetry.clone()))
             }
         };
-        Ok(Self { name, jetstream, consumer })
+        Ok(Self { name, has_header: tracing.has_header(), jetstream, consumer })
     }
 }
 
@@ -56,6 +57,12 @@ impl Client for Nats {
     async fn send(&self) -> Result<()> {
         let subject = self.name.clone();
         match &self.jetstream {
+            Side::Raw(jetstream) if self.has_header => {
+                let mut headers = HeaderMap::new();
+                headers.insert(TRACEPARENT.0, TRACEPARENT.1);
+                let sent = jetstream.publish_with_headers(subject, headers, BODY[..].into());
+                sent.await?.await.map(drop)?;
+            }
             Side::Raw(jetstream) => jetstream.publish(subject, BODY[..].into()).await?.await.map(drop)?,
             Side::Traced(jetstream) => jetstream.publish(subject, BODY[..].into()).await?.await.map(drop)?,
         }
@@ -70,6 +77,9 @@ impl Client for Nats {
                 for _ in 0..messages {
                     let message = stream.next().await.context("the stream has ended")??;
                     first.get_or_insert_with(Instant::now);
+                    if self.has_header {
+                        black_box(message.headers.as_ref().and_then(|headers| headers.get(TRACEPARENT.0)));
+                    }
                     black_box(&message.payload);
                     message.ack().await.map_err(anyhow::Error::from_boxed)?;
                 }

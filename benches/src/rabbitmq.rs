@@ -1,16 +1,15 @@
 //! lapin: one channel to publish with confirms, one to consume.
 
-use crate::client::{BODY, Client, KEY, address, unique};
+use crate::client::{BODY, Client, KEY, TRACEPARENT, Tracing, address, unique};
 use anyhow::{Result, ensure};
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use hopscope_lapin::{Settle as _, TracedChannel};
-use hopscope_sdk::Telemetry;
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
     ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -20,6 +19,7 @@ const TAG: &str = "bench";
 
 pub struct RabbitMq {
     queue: String,
+    has_header: bool,
     sending: Side,
     receiving: Side,
     connection: Connection,
@@ -31,11 +31,11 @@ enum Side {
 }
 
 impl Side {
-    async fn open(connection: &Connection, telemetry: Option<&Telemetry>) -> Result<Self> {
+    async fn open(connection: &Connection, tracing: Tracing<'_>) -> Result<Self> {
         let channel = connection.create_channel().await?;
-        Ok(match telemetry {
-            None => Self::Raw(channel),
-            Some(telemetry) => Self::Traced(
+        Ok(match tracing {
+            Tracing::None | Tracing::Header => Self::Raw(channel),
+            Tracing::Full(telemetry) => Self::Traced(
                 TracedChannel::new(channel).with_telemetry(telemetry.clone()).with_server("127.0.0.1", 5672),
             ),
         })
@@ -50,17 +50,17 @@ impl Side {
 }
 
 impl RabbitMq {
-    pub async fn open(telemetry: Option<&Telemetry>) -> Result<Self> {
+    pub async fn open(tracing: Tracing<'_>) -> Result<Self> {
         let address = address("HOPSCOPE_TEST_AMQP")?;
         let connection = Connection::connect(&address, ConnectionProperties::default()).await?;
         let (sending, receiving) =
-            (Side::open(&connection, telemetry).await?, Side::open(&connection, telemetry).await?);
+            (Side::open(&connection, tracing).await?, Side::open(&connection, tracing).await?);
         sending.channel().confirm_select(ConfirmSelectOptions::default()).await?;
         receiving.channel().basic_qos(PREFETCH, BasicQosOptions::default()).await?;
         let queue = unique("bench");
         let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
         sending.channel().queue_declare(queue.as_str().into(), durable, FieldTable::default()).await?;
-        Ok(Self { queue, sending, receiving, connection })
+        Ok(Self { queue, has_header: tracing.has_header(), sending, receiving, connection })
     }
 }
 
@@ -69,7 +69,12 @@ impl Client for RabbitMq {
     async fn send(&self) -> Result<()> {
         let (exchange, key, options) =
             ("".into(), self.queue.as_str().into(), BasicPublishOptions::default());
-        let properties = BasicProperties::default().with_correlation_id(KEY.into());
+        let mut properties = BasicProperties::default().with_correlation_id(KEY.into());
+        if self.has_header {
+            let mut headers = FieldTable::default();
+            headers.insert(TRACEPARENT.0.into(), AMQPValue::LongString(TRACEPARENT.1.into()));
+            properties = properties.with_headers(headers);
+        }
         let confirmation = match &self.sending {
             Side::Raw(channel) => {
                 channel.basic_publish(exchange, key, options, &BODY, properties).await?.await?
@@ -95,6 +100,11 @@ impl Client for RabbitMq {
                 for _ in 0..messages {
                     let Some(delivery) = consumer.next().await.transpose()? else { break };
                     first.get_or_insert_with(Instant::now);
+                    if self.has_header
+                        && let Some(headers) = delivery.properties.headers()
+                    {
+                        black_box(headers.inner().get(TRACEPARENT.0));
+                    }
                     black_box(&delivery.data);
                     delivery.acker.ack(BasicAckOptions::default()).await?;
                 }

@@ -1,16 +1,16 @@
 //! rocketmq-client-rust: synchronous sends and a push consumer that handles one message at a time.
 
-use crate::client::{BODY, Client, KEY, address, unique};
+use crate::client::{BODY, Client, KEY, TRACEPARENT, Tracing, address, unique};
 use anyhow::{Result, anyhow, ensure};
 use async_trait::async_trait;
 use hopscope_rocketmq::{TracedConsumer, TracedProducer};
-use hopscope_sdk::Telemetry;
 use rocketmq_client_rust::{
     ClientConfig, ClientRuntime, ClientRuntimeConfig, ConsumeConcurrentlyContext, ConsumeConcurrentlyStatus,
     DefaultMQProducer, DefaultMQPushConsumer, MQPushConsumer as _, TelemetryHandle,
 };
 use rocketmq_model::common::consumer::consume_from_where::ConsumeFromWhere;
 use rocketmq_model::common::message::message_ext::MessageExt;
+use rocketmq_model::common::message::MessageTrait as _;
 use rocketmq_model::common::message::message_single::Message;
 use rocketmq_runtime::{RuntimeConfig, RuntimeOwner};
 use std::hint::black_box;
@@ -20,6 +20,7 @@ use tokio::sync::watch;
 
 pub struct RocketMq {
     topic: String,
+    has_header: bool,
     producer: Producer,
     consumer: Receiver,
     handled: watch::Receiver<u64>,
@@ -48,7 +49,7 @@ impl Receiver {
 }
 
 impl RocketMq {
-    pub async fn open(telemetry: Option<&Telemetry>) -> Result<Self> {
+    pub async fn open(tracing: Tracing<'_>) -> Result<Self> {
         let config = ClientConfig {
             namesrv_addr: Some(address("HOPSCOPE_TEST_ROCKETMQ")?.into()),
             vip_channel_enabled: false,
@@ -76,11 +77,15 @@ impl RocketMq {
         consumer.subscribe(topic.as_str(), "*").await?;
         let (handled, count) = watch::channel(0);
         let handled = Arc::new(handled);
-        let (producer, consumer) = match telemetry {
-            None => {
+        let has_header = tracing.has_header();
+        let (producer, consumer) = match tracing {
+            Tracing::None | Tracing::Header => {
                 consumer.register_message_listener_concurrently(
                     move |messages: &[&MessageExt], _: &ConsumeConcurrentlyContext| {
                         messages.iter().for_each(|message| {
+                            if has_header {
+                                black_box(message.properties().get(TRACEPARENT.0));
+                            }
                             black_box(message.body());
                             handled.send_modify(|count| *count += 1);
                         });
@@ -90,7 +95,7 @@ impl RocketMq {
                 consumer.start().await?;
                 (Producer::Raw(producer), Receiver::Raw(consumer))
             }
-            Some(telemetry) => {
+            Tracing::Full(telemetry) => {
                 let mut consumer = TracedConsumer::new(consumer).with_telemetry(telemetry.clone());
                 consumer.listen_concurrently(move |message, _| {
                     black_box(message.message().body());
@@ -102,7 +107,7 @@ impl RocketMq {
                 (Producer::Traced(producer), Receiver::Traced(consumer))
             }
         };
-        let mut client = Self { topic, producer, consumer, handled: count, before: 0, owner };
+        let mut client = Self { topic, has_header, producer, consumer, handled: count, before: 0, owner };
         client.until(1).await?;
         client.consumer.inner().suspend().await;
         Ok(client)
@@ -125,7 +130,10 @@ fn message(topic: &str) -> Result<Message> {
 #[async_trait(?Send)]
 impl Client for RocketMq {
     async fn send(&self) -> Result<()> {
-        let message = message(&self.topic)?;
+        let mut message = message(&self.topic)?;
+        if self.has_header {
+            message.put_property(TRACEPARENT.0.into(), TRACEPARENT.1.into());
+        }
         let sent = match &self.producer {
             Producer::Raw(producer) => producer.send(message).await?,
             Producer::Traced(producer) => producer.send(message).await?,

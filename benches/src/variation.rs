@@ -1,6 +1,6 @@
 //! [`Variation`]: raw, or traced in one way.
 
-use crate::client::{Broker, Client};
+use crate::client::{Broker, Client, Tracing};
 use anyhow::Result;
 use hopscope_sdk::setup::{Guard, Setup};
 use hopscope_sdk::{Keep, Root, Sampler, Sampling};
@@ -11,6 +11,8 @@ use std::time::Duration;
 pub enum How {
     /// Not at all.
     Raw,
+    /// Not at all, with a header written and read by hand.
+    Header,
     /// That share of messages, with metrics, keep-ring and export.
     Sampled(f64),
     /// That share of messages, with export and nothing else.
@@ -29,6 +31,7 @@ impl How {
     pub fn name(self) -> String {
         match self {
             Self::Raw => "raw".into(),
+            Self::Header => "header".into(),
             Self::Sampled(share) => format!("{}%", share * 100.0),
             Self::Bare(share) => format!("{}%, no metrics, no ring", share * 100.0),
         }
@@ -36,7 +39,7 @@ impl How {
 
     fn setup(self, endpoint: &str) -> Option<Setup> {
         let (share, is_bare) = match self {
-            Self::Raw => return None,
+            Self::Raw | Self::Header => return None,
             Self::Sampled(share) => (share, false),
             Self::Bare(share) => (share, true),
         };
@@ -55,7 +58,12 @@ impl Variation {
     /// A client of its own, on a lane of its own.
     pub async fn open(broker: Broker, how: How, endpoint: &str) -> Result<Self> {
         let guard = how.setup(endpoint).map(Setup::start).transpose()?;
-        let client = broker.open(guard.as_ref().map(Guard::telemetry)).await?;
+        let tracing = match &guard {
+            Some(guard) => Tracing::Full(guard.telemetry()),
+            None if how == How::Header => Tracing::Header,
+            None => Tracing::None,
+        };
+        let client = broker.open(tracing).await?;
         Ok(Self { client, guard })
     }
 
