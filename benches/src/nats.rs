@@ -33,6 +33,8 @@ impl Nats {
             subjects: vec![name.clone()],
             storage: stream::StorageType::Memory,
             retention: stream::RetentionPolicy::WorkQueue,
+            // What only sends does not fill the memory of the server.
+            max_messages: 100_000,
             ..stream::Config::default()
         };
         let stream = jetstream.create_stream(config).await?;

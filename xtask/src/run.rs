@@ -4,10 +4,17 @@ use anyhow::{Context as _, Result};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::sync::LazyLock;
 
 /// The repository's folder.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the repository")
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        // Where cargo runs it, which may not be where it was compiled: two clones may share a target folder.
+        let own = std::env::var_os("CARGO_MANIFEST_DIR").filter(|folder| Path::new(folder).ends_with("xtask"));
+        let own = own.map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+        own.parent().expect("xtask lies in the repository").to_owned()
+    });
+    &ROOT
 }
 
 /// Where cargo puts what it builds.
