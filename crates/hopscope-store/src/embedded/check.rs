@@ -48,7 +48,7 @@ impl Folder {
                     report.files += 4;
                     report.bytes += segment.entry.bytes;
                     report.events += u64::from(segment.entry.rows);
-                    let opened = Segment::open(&*self.dir, &self.tenant, &segment.entry, &self.caches);
+                    let opened = Segment::open(&self.dir, &self.tenant, &segment.entry, &self.caches);
                     let sound = opened.and_then(|opened| match depth {
                         Depth::Quick => Ok(()),
                         Depth::Full => opened.verify(),

@@ -39,7 +39,9 @@ pub(crate) struct State {
     pub active: Arc<Table>,
     /// Tables that wait to be sealed, oldest first.
     pub frozen: Vec<Arc<Table>>,
-    /// Oldest first.
+    /// Tables of logs before this one are in segments.
+    pub first_log: u64,
+    /// In no order that matters.
     pub segments: Vec<Arc<Segment>>,
     /// What is missing.
     pub gaps: Arc<Vec<Gap>>,
@@ -91,7 +93,7 @@ impl Folder {
     /// are not in segments yet.
     pub fn open(dir: Arc<dyn Dir>, tenant: Tenant, options: Options) -> Result<Self, Error> {
         let caches = Arc::new(Caches::new(options.metadata_bytes_max));
-        let Recovered { manifest, segments, tables, log } = recover(&*dir, &tenant, &options, &caches)?;
+        let Recovered { manifest, segments, tables, log } = recover(&dir, &tenant, &options, &caches)?;
         let mut frozen: Vec<Arc<Table>> = tables.into_iter().map(Arc::new).collect();
         // The log to go on with may be new: then every table waits to be sealed.
         let active = match frozen.pop_if(|table| table.log == log.number) {
@@ -99,7 +101,8 @@ impl Folder {
             None => Arc::new(Table::new(log.number)),
         };
         let gaps = Arc::new(manifest.gaps.clone());
-        let state = RwLock::new(Arc::new(State { active, frozen, segments, gaps }));
+        let first_log = manifest.first_log;
+        let state = RwLock::new(Arc::new(State { active, frozen, first_log, segments, gaps }));
         let (log, manifest) = (Mutex::new(log), Mutex::new(manifest));
         Ok(Self { dir, tenant, options, caches, state, log, manifest })
     }

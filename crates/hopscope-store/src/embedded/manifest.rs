@@ -3,12 +3,18 @@
 //! It is written last (new file, sync, rename, sync of the folder): what it does not name does not exist.
 
 use super::dir::{Dir, read_all, write_all};
+use super::segment::{SegmentId, day_of};
 use serde::{Deserialize, Serialize};
 use std::io;
 
 pub(crate) const FILE: &str = "MANIFEST";
 pub(crate) const NEW_FILE: &str = "MANIFEST.new";
-const MAGIC: &str = "hopscope-manifest 1 crc32c=";
+/// What a manifest begins with, in all formats: then the format's number, ` crc32c=`, the checksum and a line
+/// feed. The checksum is of the number and of what follows the line; in format 1, of what follows alone.
+const MAGIC: &str = "hopscope-manifest ";
+
+/// The format that is written. Format 1 had segments of several days of receipt, and no merged ones.
+pub(crate) const FORMAT: u32 = 2;
 
 /// Most bytes of a manifest: about 200,000 segments.
 const MANIFEST_BYTES_MAX: u64 = 64 << 20;
@@ -27,8 +33,14 @@ pub(crate) struct Manifest {
 /// One segment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SegmentEntry {
-    /// The log it was made of: its name.
+    /// The newest log that it has something of.
     pub log: u64,
+    /// See [`SegmentId::day`].
+    #[serde(default)]
+    pub day: Option<i32>,
+    /// See [`SegmentId::generation`].
+    #[serde(default)]
+    pub generation: u32,
     /// Events.
     pub rows: u32,
     /// Samples of progress.
@@ -59,6 +71,23 @@ pub(crate) struct Gap {
     pub events: Option<u64>,
 }
 
+impl SegmentEntry {
+    /// Which segment it is.
+    pub fn id(&self) -> SegmentId {
+        SegmentId { log: self.log, day: self.day, generation: self.generation }
+    }
+
+    /// 0 as it was sealed, 1 where it was merged.
+    pub fn level(&self) -> u32 {
+        self.generation.min(1)
+    }
+
+    /// The day of receipt that it goes with; of several days the last one, so that nothing is dropped early.
+    pub fn received_day(&self) -> i32 {
+        self.day.unwrap_or_else(|| day_of(self.received_ns.1))
+    }
+}
+
 impl Manifest {
     /// Adds a gap; false where it is there already.
     pub fn add(&mut self, gap: Gap) -> bool {
@@ -75,6 +104,8 @@ impl Manifest {
 pub(crate) enum Unreadable {
     Missing,
     Damaged(String),
+    /// It is sound, and of a format that is not known yet.
+    Newer(u32),
     Io(io::Error),
 }
 
@@ -87,21 +118,34 @@ pub(crate) fn read(dir: &dyn Dir, folder: &str) -> Result<Manifest, Unreadable> 
         }
         Err(error) => return Err(Unreadable::Io(error)),
     };
-    parse(&bytes).ok_or_else(|| Unreadable::Damaged("its checksum does not hold".to_owned()))
+    let damaged = || Unreadable::Damaged("its checksum does not hold".to_owned());
+    let (format, body) = sound(&bytes).ok_or_else(damaged)?;
+    if format > FORMAT {
+        return Err(Unreadable::Newer(format));
+    }
+    serde_json::from_slice(body).map_err(|_| damaged())
 }
 
-fn parse(bytes: &[u8]) -> Option<Manifest> {
+/// Format and body, where the checksum holds.
+fn sound(bytes: &[u8]) -> Option<(u32, &[u8])> {
     let rest = bytes.strip_prefix(MAGIC.as_bytes())?;
-    let (checksum, body) = rest.split_at_checked(9)?;
-    let checksum = std::str::from_utf8(checksum).ok()?.strip_suffix('\n')?;
-    let sound = format!("{:08x}", crc32c::crc32c(body)) == checksum;
-    sound.then(|| serde_json::from_slice(body).ok())?
+    let end = rest.iter().position(|byte| *byte == b'\n')?;
+    let (line, body) = (std::str::from_utf8(&rest[..end]).ok()?, &rest[end + 1..]);
+    let (format, told) = line.split_once(" crc32c=")?;
+    let format: u32 = format.parse().ok()?;
+    let actual = if format == 1 { crc32c::crc32c(body) } else { checksum(format, body) };
+    (format!("{actual:08x}") == told).then_some((format, body))
+}
+
+/// The format goes in, so that a flipped bit in it is damage, and not a newer hopscope.
+fn checksum(format: u32, body: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(format.to_string().as_bytes()), body)
 }
 
 /// Puts a manifest into the place of the one before, durably.
 pub(crate) fn write(dir: &dyn Dir, folder: &str, manifest: &Manifest) -> io::Result<()> {
     let body = serde_json::to_vec(manifest).map_err(io::Error::other)?;
-    let mut bytes = format!("{MAGIC}{:08x}\n", crc32c::crc32c(&body)).into_bytes();
+    let mut bytes = format!("{MAGIC}{FORMAT} crc32c={:08x}\n", checksum(FORMAT, &body)).into_bytes();
     bytes.extend(body);
     let new = format!("{folder}/{NEW_FILE}");
     write_all(dir, &new, &bytes)?;
@@ -119,6 +163,17 @@ mod tests {
         let text = r#"{"log":7,"rows":1,"progress":0,"received_ns":[1,2],"start_ns":[3,4],"bytes":5,"sums_crc32c":6}"#;
         let entry: SegmentEntry = serde_json::from_str(text).expect("an entry");
         assert_eq!((entry.log, entry.sums_crc32c, entry.tally_ns), (7, 6, None));
+    }
+
+    #[test]
+    fn a_newer_format_is_told_from_damage() {
+        let dir = SimDir::new();
+        dir.make_dir("t").expect("made");
+        let body = b"whatever it will hold";
+        let mut bytes = format!("{MAGIC}7 crc32c={:08x}\n", checksum(7, body)).into_bytes();
+        bytes.extend(body);
+        write_all(&dir, &format!("t/{FILE}"), &bytes).expect("written");
+        assert!(matches!(read(&dir, "t"), Err(Unreadable::Newer(7))));
     }
 
     #[test]

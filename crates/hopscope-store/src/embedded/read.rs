@@ -75,7 +75,7 @@ impl<'a> Read<'a> {
             read.not_searched(format!("{}: {}", gap.file, gap.what));
         }
         for (table, rows) in tables {
-            if state.segments.iter().any(|segment| segment.entry.log == table.log) {
+            if table.log < state.first_log {
                 continue;
             }
             for damaged in folder.settle(&table, rows, &state.segments, cancel)? {
@@ -203,7 +203,7 @@ impl<'a> Read<'a> {
         });
         self.or_damage(segment, read)?;
         if odd {
-            self.not_searched(format!("segment {}: attributes are none of ours", segment.entry.log));
+            self.not_searched(format!("{}: attributes are none of ours", segment.id()));
         }
         let numbers = found.iter().map(|(row, _)| *row).collect();
         self.loaded.extend(found.into_iter().map(|(row, event)| (At { source, row }, event)));

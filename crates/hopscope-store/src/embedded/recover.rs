@@ -3,12 +3,13 @@
 use super::dir::{Dir, read_all};
 use super::folder::io_error;
 use super::frame;
-use super::manifest::{self, Gap, Manifest, Unreadable};
+use super::manifest::{self, Gap, Manifest, SegmentEntry, Unreadable};
 use super::options::Options;
-use super::segment::{self, Caches, Damaged, Segment};
+use super::segment::sums::Head;
+use super::segment::{Caches, Damaged, Segment, SegmentId};
 use super::table::Table;
 use super::wal::{self, Log};
-use crate::Error;
+use crate::{Error, ErrorKind};
 use hopscope_model::Tenant;
 use std::collections::BTreeSet;
 use std::io;
@@ -31,7 +32,7 @@ pub(crate) struct Recovered {
 }
 
 struct Recovery<'a> {
-    dir: &'a dyn Dir,
+    dir: &'a Arc<dyn Dir>,
     tenant: &'a Tenant,
     manifest: Manifest,
     /// The manifest on the disk says something else.
@@ -39,7 +40,7 @@ struct Recovery<'a> {
 }
 
 pub(crate) fn recover(
-    dir: &dyn Dir,
+    dir: &Arc<dyn Dir>,
     tenant: &Tenant,
     options: &Options,
     caches: &Arc<Caches>,
@@ -53,14 +54,14 @@ pub(crate) fn recover(
     let segments = recovery.open_segments(caches)?;
     let (tables, log) = recovery.replay(options)?;
     if recovery.changed {
-        manifest::write(dir, path, &recovery.manifest).map_err(io_error("cannot write the manifest"))?;
+        manifest::write(&**dir, path, &recovery.manifest).map_err(io_error("cannot write the manifest"))?;
     }
     recovery.remove_strays()?;
     let log = match log {
         Some(log) => log,
         None => {
             let last = tables.last().map_or(recovery.manifest.first_log, |table| table.log + 1);
-            Log::create(dir, path, last).map_err(io_error("cannot create the log"))?
+            Log::create(&**dir, path, last).map_err(io_error("cannot create the log"))?
         }
     };
     Ok(Recovered { manifest: recovery.manifest, segments, tables, log })
@@ -81,12 +82,19 @@ impl Recovery<'_> {
     }
 
     fn read_manifest(&mut self) -> Result<(), Error> {
-        let what = match manifest::read(self.dir, self.tenant.name()) {
+        let what = match manifest::read(&**self.dir, self.tenant.name()) {
             Ok(manifest) => {
                 self.manifest = manifest;
                 return Ok(());
             }
             Err(Unreadable::Io(error)) => return Err(io_error("cannot read the manifest")(error)),
+            Err(Unreadable::Newer(format)) => {
+                let known = manifest::FORMAT;
+                let message = format!(
+                    "this store was written by a newer hopscope format={format} known={known}\nhint: start that version, or restore a backup of this one"
+                );
+                return Err(Error::new(ErrorKind::Invalid, message));
+            }
             Err(Unreadable::Missing) => {
                 "the manifest was missing and was made anew from the segments".to_owned()
             }
@@ -94,26 +102,34 @@ impl Recovery<'_> {
                 format!("the manifest was damaged ({what}) and was made anew from the segments")
             }
         };
-        let names = self.names()?;
-        let logs: BTreeSet<u64> = names.iter().filter_map(|name| segment::log_of(name)).collect();
-        let entries = logs.into_iter().filter_map(|log| Segment::entry_of(self.dir, self.tenant, log));
-        self.manifest.segments = entries.collect();
-        let first_log = names.iter().filter_map(|name| wal::log_of(name)).min();
-        let after_sealed = self.manifest.segments.last().map(|entry| entry.log + 1);
-        self.manifest.first_log = after_sealed.or(first_log).unwrap_or(1);
-        // A new tenant gets its manifest before its first log: where there is a log, there was a manifest.
-        let is_new = self.manifest.segments.is_empty() && first_log.is_none();
+        let is_new = self.rebuild_manifest()?;
         if !is_new {
             self.put_aside(manifest::FILE)?;
             self.gap(Gap { file: manifest::FILE.to_owned(), what, received_ns: None, events: None });
         }
-        manifest::write(self.dir, self.tenant.name(), &self.manifest)
+        manifest::write(&**self.dir, self.tenant.name(), &self.manifest)
             .map_err(io_error("cannot write the manifest"))
+    }
+
+    /// Makes a manifest out of what the complete segments say of themselves; true where there is nothing yet.
+    fn rebuild_manifest(&mut self) -> Result<bool, Error> {
+        let names = self.names()?;
+        let ids: BTreeSet<SegmentId> = names.iter().filter_map(|name| SegmentId::of_name(name)).collect();
+        let heads = ids.iter().filter_map(|id| Segment::head_of(&**self.dir, self.tenant, *id));
+        let heads: Vec<Head> = heads.collect();
+        let logs: BTreeSet<u64> = names.iter().filter_map(|name| wal::log_of(name)).collect();
+        let (segments, first_log) = pieced_together(heads, &logs);
+        // A new tenant gets its manifest before its first log: where there is a log, there was a manifest.
+        let is_new = segments.is_empty() && logs.is_empty();
+        self.manifest.segments = segments;
+        self.manifest.first_log = first_log;
+        Ok(is_new)
     }
 
     /// Moves a file into quarantine, where it is there.
     fn put_aside(&self, name: &str) -> Result<(), Error> {
-        put_aside(self.dir, self.tenant, name).map_err(io_error("cannot move a damaged file into quarantine"))
+        put_aside(&**self.dir, self.tenant, name)
+            .map_err(io_error("cannot move a damaged file into quarantine"))
     }
 
     fn open_segments(&mut self, caches: &Arc<Caches>) -> Result<Vec<Arc<Segment>>, Error> {
@@ -122,10 +138,10 @@ impl Recovery<'_> {
             match Segment::open(self.dir, self.tenant, &entry, caches) {
                 Ok(segment) => segments.push(Arc::new(segment)),
                 Err(Damaged { file, what }) => {
-                    for name in segment::file_names(entry.log) {
+                    for name in entry.id().file_names() {
                         self.put_aside(&name)?;
                     }
-                    self.manifest.segments.retain(|other| other.log != entry.log);
+                    self.manifest.segments.retain(|other| other.id() != entry.id());
                     let events = Some(u64::from(entry.rows));
                     self.gap(Gap { file, what, received_ns: Some(entry.received_ns), events });
                 }
@@ -171,7 +187,7 @@ impl Recovery<'_> {
     fn replay_log(&mut self, number: u64, tables: &[Table]) -> Result<(Table, Option<Log>), Error> {
         let name = wal::file_name(number);
         let bytes =
-            read_all(self.dir, &self.path(&name), LOG_BYTES_MAX).map_err(io_error("cannot read a log"))?;
+            read_all(&**self.dir, &self.path(&name), LOG_BYTES_MAX).map_err(io_error("cannot read a log"))?;
         let mut scan = wal::scan(number, &bytes);
         let mut table = Table::new(number);
         {
@@ -210,7 +226,7 @@ impl Recovery<'_> {
         table.damaged = !scan.damage.is_empty();
         let resume = || -> io::Result<Option<Log>> {
             if scan.keep < wal::FILE_HEADER_BYTES {
-                return Log::create(self.dir, self.tenant.name(), number).map(Some);
+                return Log::create(&**self.dir, self.tenant.name(), number).map(Some);
             }
             let file = self.dir.open(&self.path(&name))?;
             // A damaged file is left as it is, for whoever wants to look into it.
@@ -228,16 +244,46 @@ impl Recovery<'_> {
 
     /// Removes what the manifest does not name: unfinished segments, logs that are in segments.
     fn remove_strays(&self) -> Result<(), Error> {
-        let known: BTreeSet<u64> = self.manifest.segments.iter().map(|entry| entry.log).collect();
+        let known: BTreeSet<SegmentId> = self.manifest.segments.iter().map(SegmentEntry::id).collect();
         for name in self.names()? {
             let sealed = wal::log_of(&name).is_some_and(|log| log < self.manifest.first_log);
-            let unfinished = segment::log_of(&name).is_some_and(|log| !known.contains(&log));
+            let unfinished = SegmentId::of_name(&name).is_some_and(|id| !known.contains(&id));
             if sealed || unfinished || name == manifest::NEW_FILE {
                 self.dir.remove(&self.path(&name)).map_err(io_error("cannot remove a file"))?;
             }
         }
         Ok(())
     }
+}
+
+/// Of complete segments those that count, and the log from which on to replay.
+///
+/// What was merged counts in place of what it was merged out of, whose files may still be there. A log that is
+/// still there and did not become all of its segments is replayed, and those that it did become are left out.
+fn pieced_together(heads: Vec<Head>, logs: &BTreeSet<u64>) -> (Vec<SegmentEntry>, u64) {
+    let replaced: BTreeSet<SegmentId> = heads.iter().flat_map(|head| head.replaces.iter().copied()).collect();
+    let here: BTreeSet<SegmentId> = heads.iter().map(|head| head.entry.id()).collect();
+    let is_whole = |head: &Head| {
+        let part = |day: &i32| SegmentId { day: Some(*day), ..head.entry.id() };
+        head.days.iter().map(part).all(|id| here.contains(&id) || replaced.contains(&id))
+    };
+    let sealed = heads.iter().filter(|head| head.entry.level() == 0 && is_whole(head));
+    let sealed: BTreeSet<u64> =
+        sealed.map(|head| head.entry.log).chain(replaced.iter().map(|id| id.log)).collect();
+    let after_sealed = heads.iter().map(|head| head.entry.log + 1).max();
+    let unsealed = logs.iter().copied().find(|log| !sealed.contains(log));
+    let first_log = match (unsealed, after_sealed) {
+        (Some(unsealed), Some(after)) => unsealed.min(after),
+        (unsealed, after) => unsealed.or(after).unwrap_or(1),
+    };
+    let counts = |head: &Head| {
+        let replayed =
+            head.entry.level() == 0 && head.entry.log >= first_log && logs.contains(&head.entry.log);
+        !replaced.contains(&head.entry.id()) && !replayed
+    };
+    let mut segments: Vec<SegmentEntry> = heads.into_iter().filter(counts).map(|head| head.entry).collect();
+    segments.sort_by_key(SegmentEntry::id);
+    (segments, first_log)
 }
 
 /// Moves a file of a tenant's folder into quarantine, where it is there.

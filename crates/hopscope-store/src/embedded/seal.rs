@@ -2,13 +2,14 @@
 
 use super::fingerprint::{Kind, of_identity};
 use super::folder::{Folder, io_error, locked};
-use super::manifest::{self, Gap, Manifest};
+use super::manifest::{self, Gap, Manifest, SegmentEntry};
 use super::read::Cancel;
 use super::recover::put_aside;
-use super::segment::{self, Damaged, Failed, IDENTITY, Segment, merged};
+use super::segment::{self, Damaged, Failed, IDENTITY, Segment, SegmentId, merged};
 use super::table::Table;
 use super::wal;
 use crate::{Error, Retained, Retention};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 impl Folder {
@@ -66,22 +67,18 @@ impl Folder {
         let Some(table) = state.frozen.first() else { return Ok(false) };
         let rows = table.read().rows() as u32;
         self.settle(table, rows, &state.segments, &Cancel::default())?;
-        let entry = segment::write::write(&*self.dir, &self.tenant, table.log, &table.read());
-        let entry = entry.map_err(io_error("cannot write a segment"))?;
-        let segment = entry.as_ref().map(|entry| {
-            Segment::open(&*self.dir, &self.tenant, entry, &self.caches).map_err(|damaged| {
-                let message = format!("a segment cannot be read after it was written: {damaged}");
-                Error::new(crate::ErrorKind::Internal, message)
-            })
-        });
-        let segment = segment.transpose()?;
+        let entries = segment::write::write(&*self.dir, &self.tenant, table.log, &table.read());
+        let entries = entries.map_err(io_error("cannot write a segment"))?;
+        let segments: Vec<Arc<Segment>> =
+            entries.iter().map(|entry| self.open_written(entry)).collect::<Result<_, _>>()?;
         let mut next = manifest.clone();
         next.first_log = table.log + 1;
-        next.segments.extend(entry);
+        next.segments.extend(entries);
         self.write_manifest(&mut manifest, next)?;
         self.change_state(|state| {
             state.frozen.remove(0);
-            state.segments.extend(segment.map(Arc::new));
+            state.first_log = table.log + 1;
+            state.segments.extend(segments);
         });
         let name = wal::file_name(table.log);
         let gone = match table.damaged {
@@ -93,6 +90,14 @@ impl Folder {
             tracing::warn!(tenant = self.tenant.name(), file = name, %error, "a sealed log is left");
         }
         Ok(true)
+    }
+
+    pub(super) fn open_written(&self, entry: &SegmentEntry) -> Result<Arc<Segment>, Error> {
+        let opened = Segment::open(&self.dir, &self.tenant, entry, &self.caches);
+        opened.map(Arc::new).map_err(|damaged| {
+            let message = format!("a segment cannot be read after it was written: {damaged}");
+            Error::new(crate::ErrorKind::Internal, message)
+        })
     }
 
     /// Seals everything that was appended before.
@@ -123,18 +128,21 @@ impl Folder {
             state.gaps = Arc::new(gaps);
         });
         self.write_manifest(&mut manifest, next)?;
-        let is_dropped = |log: u64| dropped.iter().any(|entry| entry.log == log);
-        self.change_state(|state| state.segments.retain(|segment| !is_dropped(segment.entry.log)));
-        for entry in &dropped {
-            self.caches.forget(entry.log);
-            for name in segment::file_names(entry.log) {
-                if let Err(error) = self.dir.remove(&format!("{}/{name}", self.tenant.name())) {
-                    tracing::warn!(tenant = self.tenant.name(), file = name, %error, "a dropped file is left");
-                }
-            }
-        }
+        self.swap_segments(&dropped.iter().map(SegmentEntry::id).collect(), None);
         let dropped_events = dropped.iter().map(|entry| u64::from(entry.rows)).sum();
         Ok(Retained { dropped_events, freed_bytes: dropped.iter().map(|entry| entry.bytes).sum() })
+    }
+
+    /// Shows reads these segments no more, and the other one instead. No manifest names them any more: their
+    /// files go with the last read that has them.
+    pub(super) fn swap_segments(&self, out: &HashSet<SegmentId>, into: Option<Arc<Segment>>) {
+        // Held until after the change: files are not removed while others wait for the state.
+        let mut gone: Vec<Arc<Segment>> = Vec::new();
+        self.change_state(|state| {
+            gone.extend(state.segments.extract_if(.., |segment| out.contains(&segment.id())));
+            state.segments.extend(into);
+        });
+        gone.iter().for_each(|segment| segment.retire());
     }
 
     /// Remembers damage that a read came upon, so that every later answer says it.
@@ -166,7 +174,7 @@ impl Folder {
         damaged
     }
 
-    fn write_manifest(&self, manifest: &mut Manifest, mut next: Manifest) -> Result<(), Error> {
+    pub(super) fn write_manifest(&self, manifest: &mut Manifest, mut next: Manifest) -> Result<(), Error> {
         next.gaps = self.state().gaps.to_vec();
         manifest::write(&*self.dir, self.tenant.name(), &next)
             .map_err(io_error("cannot write the manifest"))?;

@@ -1,31 +1,24 @@
-//! A segment: the events of one log, sealed. Four files: `seg-N.parquet` (the events), `seg-N.keys` (the key
-//! index), `seg-N.extra` (counts, progress and tallies), `seg-N.sums` (checksums of the others).
+//! A segment: the events of one day of receipt, out of one log or merged out of several segments. Four files:
+//! `.parquet` (the events), `.keys` (the key index), `.extra` (counts, progress and tallies), `.sums` (checksums
+//! of the others). [`SegmentId`] says what they are named.
 
 mod attributes;
 pub(crate) mod checked;
 mod columns;
 mod decode;
+mod draft;
+mod id;
 pub(crate) mod keys;
 mod read;
 pub(crate) mod sums;
 pub(crate) mod write;
 
 pub(crate) use checked::Damaged;
+pub(crate) use id::{SegmentId, day_of};
 pub(crate) use read::{Caches, FILTER, Failed, IDENTITY, KEYS, Segment, merged, ranges_of};
 
 use super::ints::{Malformed, Reader};
 use serde::{Deserialize, Serialize};
-
-/// Names of the files of that log's segment: events, keys, the rest, checksums.
-pub(crate) fn file_names(log: u64) -> [String; 4] {
-    ["parquet", "keys", "extra", "sums"].map(|extension| format!("seg-{log:010}.{extension}"))
-}
-
-/// Number of the log whose segment a file name is of.
-pub(crate) fn log_of(name: &str) -> Option<u64> {
-    let (number, extension) = name.strip_prefix("seg-")?.split_once('.')?;
-    ["parquet", "keys", "extra", "sums"].contains(&extension).then(|| number.parse().ok())?
-}
 
 /// Counts of one combination of all dimensions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

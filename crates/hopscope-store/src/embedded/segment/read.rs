@@ -4,8 +4,9 @@
 use super::checked::{CheckedFile, Damaged};
 pub(crate) use super::decode::Rows;
 use super::decode::decode;
+use super::draft::remove_files;
 use super::keys::KeyIndex;
-use super::{Extra, SummaryRow, file_names, sums};
+use super::{Extra, SegmentId, SummaryRow, sums};
 use crate::Error;
 use crate::embedded::dir::{Dir, read_all};
 use crate::embedded::fingerprint::Kind;
@@ -23,6 +24,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::file::metadata::PageIndexPolicy;
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Rows that are decoded at a time: one page.
@@ -81,7 +83,7 @@ pub(crate) struct Caches {
 
 #[derive(Debug, Default)]
 struct Lru {
-    by_log: HashMap<u64, (Arc<Metadata>, u64)>,
+    by_id: HashMap<SegmentId, (Arc<Metadata>, u64)>,
     bytes: usize,
     clock: u64,
 }
@@ -101,7 +103,7 @@ impl Caches {
 
     fn get_or_load(
         &self,
-        log: u64,
+        id: SegmentId,
         load: impl FnOnce() -> Result<Metadata, Damaged>,
     ) -> Result<Arc<Metadata>, Damaged> {
         let lock = || self.inner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -109,7 +111,7 @@ impl Caches {
             let mut lru = lock();
             lru.clock += 1;
             let now = lru.clock;
-            if let Some((metadata, used)) = lru.by_log.get_mut(&log) {
+            if let Some((metadata, used)) = lru.by_id.get_mut(&id) {
                 *used = now;
                 return Ok(Arc::clone(metadata));
             }
@@ -117,21 +119,21 @@ impl Caches {
         let metadata = Arc::new(load()?);
         let mut lru = lock();
         let now = lru.clock;
-        if lru.by_log.insert(log, (Arc::clone(&metadata), now)).is_none() {
+        if lru.by_id.insert(id, (Arc::clone(&metadata), now)).is_none() {
             lru.bytes += metadata.bytes;
         }
-        while lru.bytes > self.bytes_max && lru.by_log.len() > 1 {
-            let oldest = lru.by_log.iter().min_by_key(|(_, (_, used))| *used).map(|(log, _)| *log);
-            let Some((gone, _)) = oldest.and_then(|oldest| lru.by_log.remove(&oldest)) else { break };
+        while lru.bytes > self.bytes_max && lru.by_id.len() > 1 {
+            let oldest = lru.by_id.iter().min_by_key(|(_, (_, used))| *used).map(|(id, _)| *id);
+            let Some((gone, _)) = oldest.and_then(|oldest| lru.by_id.remove(&oldest)) else { break };
             lru.bytes -= gone.bytes;
         }
         Ok(metadata)
     }
 
     /// Forgets a segment that is no more.
-    pub fn forget(&self, log: u64) {
+    pub fn forget(&self, id: SegmentId) {
         let mut lru = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((gone, _)) = lru.by_log.remove(&log) {
+        if let Some((gone, _)) = lru.by_id.remove(&id) {
             lru.bytes -= gone.bytes;
         }
     }
@@ -146,20 +148,41 @@ pub(crate) struct Segment {
     keys: KeyIndex,
     extra: CheckedFile,
     caches: Arc<Caches>,
+    remains: Remains,
+}
+
+/// Removes the files of a segment that is no more, once no read holds it.
+#[derive(Debug)]
+struct Remains {
+    dir: Arc<dyn Dir>,
+    tenant: Tenant,
+    id: SegmentId,
+    retired: AtomicBool,
+}
+
+impl Drop for Remains {
+    fn drop(&mut self) {
+        if self.retired.load(Ordering::Acquire)
+            && let Err(error) = remove_files(&*self.dir, self.tenant.name(), self.id)
+        {
+            // The next start removes them: no manifest names them.
+            tracing::warn!(tenant = self.tenant.name(), segment = %self.id, %error, "files are left");
+        }
+    }
 }
 
 impl Segment {
     /// Opens the files of a segment; that they are complete is verified, their blocks are when read.
     pub fn open(
-        dir: &dyn Dir,
+        dir: &Arc<dyn Dir>,
         tenant: &Tenant,
         entry: &SegmentEntry,
         caches: &Arc<Caches>,
     ) -> Result<Self, Damaged> {
-        let [events, keys, extra, sums_name] = file_names(entry.log);
+        let [events, keys, extra, sums_name] = entry.id().file_names();
         let damaged = |what: String| Damaged { file: sums_name.clone(), what };
         let folder = tenant.name();
-        let bytes = read_all(dir, &format!("{folder}/{sums_name}"), sums::SUMS_BYTES_MAX);
+        let bytes = read_all(&**dir, &format!("{folder}/{sums_name}"), sums::SUMS_BYTES_MAX);
         let bytes = bytes.map_err(|error| damaged(format!("cannot read: {error}")))?;
         if crc32c::crc32c(&bytes) != entry.sums_crc32c {
             return Err(damaged("checksum does not hold".to_owned()));
@@ -167,24 +190,44 @@ impl Segment {
         let sums = sums::decode(&bytes).map_err(|malformed| damaged(malformed.0.to_owned()))?;
         let [event_blocks, key_blocks, extra_blocks] = sums.blocks;
         let [event_len, key_len, extra_len] = sums.head.lens;
-        let events = CheckedFile::open(dir, folder, &events, event_len, event_blocks)?;
-        let key_file = CheckedFile::open(dir, folder, &keys, key_len, key_blocks)?;
-        let extra = CheckedFile::open(dir, folder, &extra, extra_len, extra_blocks)?;
+        let events = CheckedFile::open(&**dir, folder, &events, event_len, event_blocks)?;
+        let key_file = CheckedFile::open(&**dir, folder, &keys, key_len, key_blocks)?;
+        let extra = CheckedFile::open(&**dir, folder, &extra, extra_len, extra_blocks)?;
         let keys = KeyIndex::new(key_file, entry.rows, sums.head.keys);
         let keys = keys.ok_or_else(|| damaged("does not fit its key index".to_owned()))?;
         let caches = Arc::clone(caches);
-        Ok(Self { entry: entry.clone(), tenant: tenant.clone(), events, keys, extra, caches })
+        let (dir, id, retired) = (Arc::clone(dir), entry.id(), AtomicBool::new(false));
+        let remains = Remains { dir, tenant: tenant.clone(), id, retired };
+        Ok(Self { entry: entry.clone(), tenant: tenant.clone(), events, keys, extra, caches, remains })
+    }
+
+    /// Which one it is.
+    pub fn id(&self) -> SegmentId {
+        self.entry.id()
+    }
+
+    /// To be called once no manifest names it: its files go when the last read lets go of it.
+    pub fn retire(&self) {
+        self.caches.forget(self.id());
+        self.remains.retired.store(true, Ordering::Release);
+    }
+
+    /// What it is, as its own file of checksums says.
+    pub fn head(&self) -> Result<sums::Head, Damaged> {
+        let [.., sums_name] = self.id().file_names();
+        let head = Self::head_of(&*self.remains.dir, &self.tenant, self.id());
+        head.ok_or_else(|| Damaged { file: sums_name, what: "cannot be read again".to_owned() })
     }
 
     /// What a complete segment's own file of checksums says of it: to rebuild a lost manifest.
-    pub fn entry_of(dir: &dyn Dir, tenant: &Tenant, log: u64) -> Option<SegmentEntry> {
-        let [.., sums_name] = file_names(log);
+    pub fn head_of(dir: &dyn Dir, tenant: &Tenant, id: SegmentId) -> Option<sums::Head> {
+        let [.., sums_name] = id.file_names();
         let path = format!("{}/{sums_name}", tenant.name());
         let bytes = read_all(dir, &path, sums::SUMS_BYTES_MAX).ok()?;
-        let mut entry = sums::decode(&bytes).ok()?.head.entry;
-        entry.bytes += bytes.len() as u64;
-        entry.sums_crc32c = crc32c::crc32c(&bytes);
-        (entry.log == log).then_some(entry)
+        let mut head = sums::decode(&bytes).ok()?.head;
+        head.entry.bytes += bytes.len() as u64;
+        head.entry.sums_crc32c = crc32c::crc32c(&bytes);
+        (head.entry.id() == id).then_some(head)
     }
 
     /// The index by key.
@@ -285,7 +328,7 @@ impl Segment {
     }
 
     fn metadata(&self) -> Result<Arc<Metadata>, Damaged> {
-        self.caches.get_or_load(self.entry.log, || {
+        self.caches.get_or_load(self.entry.id(), || {
             let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
             let parquet =
                 ArrowReaderMetadata::load(&self.events, options).map_err(|error| self.damaged(&error))?;
@@ -300,7 +343,7 @@ impl Segment {
     }
 
     fn damaged(&self, what: &dyn std::fmt::Display) -> Damaged {
-        let [events, ..] = file_names(self.entry.log);
+        let [events, ..] = self.entry.id().file_names();
         Damaged { file: events, what: what.to_string() }
     }
 }

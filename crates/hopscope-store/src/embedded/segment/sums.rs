@@ -2,7 +2,7 @@
 //! every 64 KiB of them. It is written last of a segment's files and has its own checksum at its end, so that
 //! a segment whose sums are sound is complete.
 
-use super::checked::block_sums;
+use super::SegmentId;
 use super::keys::Part;
 use crate::embedded::ints::{Malformed, Reader};
 use crate::embedded::manifest::SegmentEntry;
@@ -21,6 +21,25 @@ pub(crate) struct Head {
     pub keys: Vec<Part>,
     /// Bytes of the files: Parquet, keys, the rest.
     pub lens: [u64; 3],
+    /// Of a segment as it was sealed: the days of all segments that its log became. The log is needed until
+    /// all of them are there. Empty in format 1: then it is one.
+    #[serde(default)]
+    pub days: Vec<i32>,
+    /// Of a merged segment: those that are merged in it, and those that were merged in them.
+    #[serde(default)]
+    pub replaces: Vec<SegmentId>,
+}
+
+impl Head {
+    /// Of a segment as it was sealed, one for each of these days; lengths and keys are to be filled in.
+    pub fn sealed(entry: SegmentEntry, days: &[i32]) -> Self {
+        Self { entry, keys: Vec::new(), lens: [0; 3], days: days.to_vec(), replaces: Vec::new() }
+    }
+
+    /// Of a segment that was merged out of others; lengths and keys are to be filled in.
+    pub fn merged(entry: SegmentEntry, replaces: Vec<SegmentId>) -> Self {
+        Self { entry, keys: Vec::new(), lens: [0; 3], days: Vec::new(), replaces }
+    }
 }
 
 /// Head and the checksums of the blocks of each file.
@@ -30,12 +49,12 @@ pub(crate) struct Sums {
     pub blocks: [Vec<u32>; 3],
 }
 
-pub(crate) fn encode(head: &Head, files: [&[u8]; 3]) -> Vec<u8> {
-    let json = serde_json::to_vec(head).unwrap_or_default();
+pub(crate) fn encode(sums: &Sums) -> Vec<u8> {
+    let json = serde_json::to_vec(&sums.head).unwrap_or_default();
     let mut out = MAGIC.to_vec();
     out.extend_from_slice(&(json.len() as u32).to_le_bytes());
     out.extend_from_slice(&json);
-    for sum in files.iter().flat_map(|bytes| block_sums(bytes)) {
+    for sum in sums.blocks.iter().flatten() {
         out.extend_from_slice(&sum.to_le_bytes());
     }
     out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());

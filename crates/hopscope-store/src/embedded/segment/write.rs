@@ -1,89 +1,122 @@
-//! Sealing: a memtable becomes the files of a segment. The same table always becomes the same segment.
+//! Sealing: a memtable becomes the files of a segment for every day of receipt in it. The same table always
+//! becomes the same segments.
 
 use super::columns::{Names, Place, record_batch, schema};
-use super::{Extra, SummaryRow, file_names, keys, sums};
-use crate::embedded::dir::{Dir, write_all};
+use super::draft::{Draft, Summed};
+use super::{Extra, SummaryRow, day_of, keys, sums};
+use crate::embedded::dir::Dir;
 use crate::embedded::fingerprint::each_key;
 use crate::embedded::frame;
 use crate::embedded::manifest::SegmentEntry;
 use crate::embedded::memtable::Memtable;
 use crate::tallying::thinned;
-use hopscope_model::{BatchBuilder, ProgressRow, SpanContext, Tenant, Text};
+use hopscope_model::{Batch, BatchBuilder, ProgressRow, SpanContext, Tenant, Text};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
+use std::sync::Arc;
 
 /// Rows of one page: what one look-up decompresses of every column.
 const PAGE_ROWS: usize = 2_048;
 
 /// Rows that are arrow arrays at a time.
-const CHUNK_ROWS: usize = 16_384;
+pub(crate) const CHUNK_ROWS: usize = 16_384;
 
 /// Most combinations of a summary; a segment with more is scanned instead.
-const SUMMARY_ROWS_MAX: usize = 65_536;
+pub(crate) const SUMMARY_ROWS_MAX: usize = 65_536;
 
-/// Writes the segment of a table, all of it synced, the folder too. What it writes over is an unfinished
-/// earlier try. `None` when the table holds nothing that is not in older segments.
+/// What a table holds of one day of receipt, and is in no older segment.
+struct OfDay<'a> {
+    day: i32,
+    batches: Vec<&'a Batch>,
+    places: Vec<Place>,
+    /// Progress and tallies.
+    rest: Batch,
+}
+
+/// Writes the segments of a table, all of it synced, the folder too. None where the table holds nothing that is
+/// not in older segments.
 pub(crate) fn write(
     dir: &dyn Dir,
     tenant: &Tenant,
     log: u64,
     table: &Memtable,
-) -> io::Result<Option<SegmentEntry>> {
+) -> io::Result<Vec<SegmentEntry>> {
     let mut names = Names::new(table);
-    let places = sorted(&mut names, table);
-    let rest = rest_of(tenant, table);
-    if places.is_empty() && rest.is_empty() {
-        return Ok(None);
+    let parts = days_of(tenant, table);
+    let days: Vec<i32> = parts.iter().map(|part| part.day).collect();
+    let segments = parts.into_iter().map(|part| write_day(dir, tenant, log, &mut names, part, &days));
+    segments.collect()
+}
+
+fn days_of<'a>(tenant: &Tenant, table: &'a Memtable) -> Vec<OfDay<'a>> {
+    let day = |batch: &Arc<Batch>| day_of(batch.received_ns());
+    let days: BTreeSet<i32> = table.batches().iter().map(day).collect();
+    let parts = days.into_iter().map(|day| {
+        let batches = || table.batches().iter().filter(|batch| day_of(batch.received_ns()) == day);
+        let batches: Vec<&Batch> = batches().map(|batch| &**batch).collect();
+        OfDay { day, places: places_of(table, day), rest: rest_of(tenant, &batches), batches }
+    });
+    parts.filter(|part| !part.places.is_empty() || !part.rest.is_empty()).collect()
+}
+
+/// Rows of a day that count.
+fn places_of(table: &Memtable, day: i32) -> Vec<Place> {
+    let mut places = Vec::with_capacity(table.rows());
+    let mut first = 0;
+    for (number, batch) in table.batches().iter().enumerate() {
+        let count = batch.len() as u32;
+        if day_of(batch.received_ns()) == day {
+            let new = (0..count).filter(|index| !table.is_sealed_already(first + index));
+            places.extend(new.map(|index| Place { batch: number as u32, index }));
+        }
+        first += count;
     }
-    let parquet = parquet_of(&mut names, &places)?;
-    let (keys, parts) = keys_of(&names, &places);
-    let summary = summary_of(&mut names, &places);
-    let extra = Extra { summary, rest: frame::encode(&rest) }.encode();
-    let tally_times = || rest.tallies().iter().map(|row| row.at_ns);
+    places
+}
+
+fn write_day(
+    dir: &dyn Dir,
+    tenant: &Tenant,
+    log: u64,
+    names: &mut Names<'_>,
+    part: OfDay<'_>,
+    days: &[i32],
+) -> io::Result<SegmentEntry> {
+    let places = sorted(names, part.places);
+    let received = || part.batches.iter().map(|batch| batch.received_ns());
     let starts = || places.iter().map(|at| names.event(*at).start_ns());
-    let mut entry = SegmentEntry {
+    let entry = SegmentEntry {
         log,
+        day: Some(part.day),
+        generation: 0,
         rows: places.len() as u32,
-        progress: rest.progress().len() as u32,
-        tally_ns: tally_times().min().zip(tally_times().max()),
-        received_ns: table.received_ns().unwrap_or_default(),
+        progress: part.rest.progress().len() as u32,
+        tally_ns: tally_ns(&part.rest),
+        received_ns: received().min().zip(received().max()).unwrap_or_default(),
         start_ns: starts().min().zip(starts().max()).unwrap_or_default(),
         bytes: 0,
         sums_crc32c: 0,
     };
-    let files = [parquet, keys, extra];
-    let lens = [0, 1, 2].map(|number: usize| files[number].len() as u64);
-    entry.bytes = lens.iter().sum();
-    let head = sums::Head { entry: entry.clone(), keys: parts, lens };
-    let sums = sums::encode(&head, [&files[0], &files[1], &files[2]]);
-    let [parquet, keys, extra, sums_name] = file_names(log);
-    for (name, bytes) in [parquet, keys, extra].iter().zip(&files) {
-        write_all(dir, &format!("{}/{name}", tenant.name()), bytes)?;
-    }
-    write_all(dir, &format!("{}/{sums_name}", tenant.name()), &sums)?;
-    dir.sync_dir(tenant.name())?;
-    entry.bytes += sums.len() as u64;
-    entry.sums_crc32c = crc32c::crc32c(&sums);
-    Ok(Some(entry))
+    let draft = Draft::new(dir, tenant.name(), entry.id());
+    let events = write_events(draft.events()?, names, &places)?;
+    let keys = keys_of(names, &places);
+    let extra = Extra { summary: summary_of(names, &places), rest: frame::encode(&part.rest) };
+    draft.finish(sums::Head::sealed(entry, days), events, keys, &extra)
 }
 
-/// The rows that count, so ordered that those of one message lie together: by system, destination and lane;
-/// then by position, or else by the time that the first event of the same creation began.
-fn sorted(names: &mut Names<'_>, table: &Memtable) -> Vec<Place> {
-    let mut places = Vec::with_capacity(table.rows());
-    let mut row = 0;
-    for (number, batch) in table.batches().iter().enumerate() {
-        for index in 0..batch.len() as u32 {
-            if !table.is_sealed_already(row) {
-                places.push(Place { batch: number as u32, index });
-            }
-            row += 1;
-        }
-    }
+/// Earliest and latest time of tallies.
+pub(crate) fn tally_ns(rest: &Batch) -> Option<(i64, i64)> {
+    let times = || rest.tallies().iter().map(|row| row.at_ns);
+    times().min().zip(times().max())
+}
+
+/// These rows so ordered that those of one message lie together: by system, destination and lane; then by
+/// position, or else by the time that the first event of the same creation began.
+fn sorted(names: &mut Names<'_>, places: Vec<Place>) -> Vec<Place> {
     let lanes = lane_ranks(names, &places);
     let mut first_of: HashMap<SpanContext, i64> = HashMap::new();
     for at in &places {
@@ -137,10 +170,10 @@ fn lane_ranks(names: &mut Names<'_>, places: &[Place]) -> Vec<u32> {
     of_row.into_iter().map(|number| ranks[number as usize]).collect()
 }
 
-fn parquet_of(names: &mut Names<'_>, places: &[Place]) -> io::Result<Vec<u8>> {
+fn write_events(file: Summed, names: &mut Names<'_>, places: &[Place]) -> io::Result<Summed> {
     let schema = schema();
     let mut writer =
-        ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties())).map_err(io::Error::other)?;
+        ArrowWriter::try_new(file, schema.clone(), Some(properties())).map_err(io::Error::other)?;
     for chunk in places.chunks(CHUNK_ROWS) {
         let rows = record_batch(&schema, names, chunk).map_err(io::Error::other)?;
         writer.write(&rows).map_err(io::Error::other)?;
@@ -148,7 +181,8 @@ fn parquet_of(names: &mut Names<'_>, places: &[Place]) -> io::Result<Vec<u8>> {
     writer.into_inner().map_err(io::Error::other)
 }
 
-fn properties() -> WriterProperties {
+/// How events are written.
+pub(crate) fn properties() -> WriterProperties {
     let level = ZstdLevel::try_new(1).unwrap_or_default();
     let mut properties = WriterProperties::builder()
         .set_created_by("hopscope".to_owned())
@@ -237,11 +271,11 @@ fn summary_of(names: &mut Names<'_>, places: &[Place]) -> Option<Vec<SummaryRow>
     Some(rows)
 }
 
-/// All progress of a table, and of its tallies what later reads need, as one batch without events.
-fn rest_of(tenant: &Tenant, table: &Memtable) -> hopscope_model::Batch {
-    let (received_ns, _) = table.received_ns().unwrap_or_default();
+/// All progress of these batches, and of their tallies what later reads need, as one batch without events.
+pub(crate) fn rest_of(tenant: &Tenant, batches: &[&Batch]) -> Batch {
+    let received_ns = batches.iter().map(|batch| batch.received_ns()).min().unwrap_or_default();
     let mut builder = BatchBuilder::new(tenant.clone(), hopscope_model::Source::Otlp, received_ns);
-    for batch in table.batches() {
+    for batch in batches {
         let mut text = |text: Text| builder.intern(batch.texts().get(text));
         let rows = batch.progress().iter().map(|row| ProgressRow {
             system: text(row.system),
@@ -256,8 +290,8 @@ fn rest_of(tenant: &Tenant, table: &Memtable) -> hopscope_model::Batch {
         let rows: Vec<ProgressRow> = rows.collect();
         rows.into_iter().for_each(|row| builder.push_progress(row));
     }
-    let keep = thinned(table.batches().iter().map(|batch| &**batch));
-    for (batch, keep) in table.batches().iter().zip(keep) {
+    let keep = thinned(batches.iter().copied());
+    for (batch, keep) in batches.iter().zip(keep) {
         let kept = keep.iter().enumerate().filter(|(_, keep)| **keep).map(|(index, _)| index);
         for index in kept {
             let row = batch.tallies()[index].renamed(|text| builder.intern(batch.texts().get(text)));
