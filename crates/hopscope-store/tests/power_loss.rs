@@ -1,24 +1,34 @@
 //! The power goes, again and again, at any step, also while the store is recovering: nothing that was
 //! acknowledged is missing, nothing is there twice, and the store always starts.
 //!
-//! Every run is made of one printed seed. `HOPSCOPE_SEED=17 cargo test --test power_loss` plays one again.
+//! Every loss is made of one printed seed, and happens on the disk that those before it left, up to ten in a row.
+//! `HOPSCOPE_SEED=170 HOPSCOPE_COUNT=10 cargo test --test power_loss` plays some again.
 
 use hopscope_model::{BatchBuilder, MessageEvent, Query, Source, Stage, Tally, Temporality, Tenant};
-use hopscope_store::embedded::Options;
-use hopscope_store::embedded::sim_dir::SimDir;
+use hopscope_store::embedded::sim_dir::{Failure, Fault, Operation, SimDir};
 use hopscope_store::embedded::simulate::Driven;
-use hopscope_store::kit::{self, NOW_NS, random::Random};
+use hopscope_store::embedded::{Options, WalMode};
+use hopscope_store::kit::random::Random;
+use hopscope_store::kit::{self, NOW_NS, random};
 use hopscope_store::{Aggregation, Counted, Depth, Dimension, ErrorKind, Page};
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
-const POWER_LOSSES: u64 = 1_000;
+const POWER_LOSSES: u64 = 600;
 
-/// Enough to see a defect that shows in most runs.
-const FEW: [u64; 10] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
+/// Operations of a life that are made to fail, about so many one after the other.
+const STRIKES: u64 = 12;
 
 /// Losses of power in one run, on one disk.
 const LOSSES_PER_RUN: u64 = 10;
+
+/// Losses of power that are enough to see a defect that shows in most runs.
+const FEW: u64 = 10 * LOSSES_PER_RUN;
+
+/// Operations within which a fault strikes, in the lives that have one.
+const FAULT_WITHIN: u64 = 40;
 
 type Prepare = fn(&SimDir);
 
@@ -67,157 +77,282 @@ fn stored_both(store: &Driven) -> Result<Vec<u64>, String> {
     Err(format!("{} events and {} tallies differ", events.len(), tallies.len()))
 }
 
+fn sorted(numbers: Result<Vec<u64>, String>) -> Vec<u64> {
+    let mut numbers = numbers.expect("answers");
+    numbers.sort_unstable();
+    numbers
+}
+
 fn event(number: u64) -> MessageEvent {
     MessageEvent { service: number.to_string(), ..kit::event(number, number % 1_000, Stage::Work) }
 }
 
-/// Appends and seals until the power goes; adds to what was acknowledged.
-fn live(store: &Driven, random: &mut Random, next: &mut u64, acknowledged: &mut BTreeSet<u64>) {
-    for _ in 0..1 + random.below(6) {
+/// What clients were told.
+#[derive(Default)]
+struct Told {
+    /// The next sequence number.
+    next: u64,
+    /// Must be there after any loss of power.
+    promised: BTreeSet<u64>,
+    /// Acknowledged in a mode that promises nothing yet.
+    written: BTreeSet<u64>,
+}
+
+impl Told {
+    fn acknowledge(&mut self, numbers: Vec<u64>, mode: WalMode) {
+        let told = if mode == WalMode::Sync { &mut self.promised } else { &mut self.written };
+        told.extend(numbers);
+    }
+}
+
+/// Appends and seals; whatever fails, it goes on as long as it has something to do.
+fn live(store: &Driven, mode: WalMode, random: &mut Random, told: &mut Told) {
+    for _ in 0..1 + random.below(8) {
         let mut groups = Vec::new();
         for _ in 0..1 + random.below(3) {
-            let mut builder = BatchBuilder::new(Tenant::default(), Source::Otlp, NOW_NS + *next as i64);
-            let numbers: Vec<u64> = (0..1 + random.below(8)).map(|offset| *next + offset).collect();
-            *next += numbers.len() as u64;
+            let mut builder = BatchBuilder::new(Tenant::default(), Source::Otlp, NOW_NS + told.next as i64);
+            let numbers: Vec<u64> = (0..1 + random.below(8)).map(|offset| told.next + offset).collect();
+            told.next += numbers.len() as u64;
             for number in &numbers {
                 builder.push_event(&event(*number));
                 builder.push_tally_owned(&tally(*number));
             }
             // A client that got no answer sends again; one that got one may too.
-            if random.chance(4) && *next > 20 {
-                let again = random.below(*next - 10);
+            if random.chance(4) && told.next > 20 {
+                let again = random.below(told.next - 10);
                 builder.push_event(&event(again));
                 builder.push_tally_owned(&tally(again));
             }
             groups.push((numbers, builder.finish()));
         }
         let (numbers, batches): (Vec<_>, Vec<_>) = groups.into_iter().unzip();
-        let mut all_failed = true;
         for (numbers, answer) in numbers.into_iter().zip(store.commit(batches)) {
             if answer.is_ok() {
-                all_failed = false;
-                acknowledged.extend(numbers);
+                told.acknowledge(numbers, mode);
             }
         }
-        if all_failed {
-            return;
+        // What fails here is tried again later, as the threads do.
+        if random.chance(6) {
+            let _ = store.freeze();
         }
-        if random.chance(6) && store.freeze().is_err() {
-            return;
+        if random.chance(3) {
+            let _ = store.seal_one();
         }
-        if random.chance(3) && store.seal_one().is_err() {
-            return;
+        if matches!(mode, WalMode::Interval(_)) && random.chance(3) && store.sync_log().is_ok() {
+            told.promised.append(&mut told.written);
         }
     }
 }
 
-/// Plays one seed; what went wrong.
-fn play(seed: u64, prepare: Prepare) -> Result<(), String> {
-    let mut random = Random(seed);
-    let mut disk = SimDir::new();
-    let mut acknowledged = BTreeSet::new();
-    let mut next = 0;
-    let options = Options { seal_rows: 20, ..Options::default() };
-    for loss in 0..LOSSES_PER_RUN {
-        prepare(&disk);
-        let operations_max = if random.chance(3) { 8 } else { 60 };
-        disk.cut_power_after(random.below(operations_max));
-        // Without power, opening fails: that is a crash during recovery.
-        if let Ok(store) = Driven::open(Arc::new(disk.clone()), options.clone()) {
-            live(&store, &mut random, &mut next, &mut acknowledged);
-        }
-        disk = disk.after_power_loss(&mut random);
-        let inspected = disk.copied();
-        let store = Driven::open(Arc::new(inspected), options.clone())
-            .map_err(|error| format!("loss {loss}: does not start: {error}"))?;
-        let numbers = stored_both(&store).map_err(|error| format!("loss {loss}: {error}"))?;
-        let distinct: BTreeSet<u64> = numbers.iter().copied().collect();
-        if distinct.len() != numbers.len() {
-            return Err(format!("loss {loss}: {} events are there twice", numbers.len() - distinct.len()));
-        }
-        let lost: Vec<&u64> = acknowledged.difference(&distinct).collect();
-        if !lost.is_empty() {
-            return Err(format!(
-                "loss {loss}: {} of {} acknowledged are missing",
-                lost.len(),
-                acknowledged.len()
-            ));
-        }
-        if let Some(foreign) = distinct.iter().find(|number| **number >= next) {
-            return Err(format!("loss {loss}: event {foreign} was never sent"));
-        }
-        let report = store.check(Depth::Full).map_err(|error| error.to_string())?;
-        if report.events != numbers.len() as u64 {
-            return Err(format!("loss {loss}: check counts {} of {}", report.events, numbers.len()));
-        }
+/// Holds what the store has against what clients were told.
+fn inspect(store: &Driven, told: &Told) -> Result<(), String> {
+    let numbers = stored_both(store)?;
+    let distinct: BTreeSet<u64> = numbers.iter().copied().collect();
+    if distinct.len() != numbers.len() {
+        return Err(format!("{} events are there twice", numbers.len() - distinct.len()));
+    }
+    let lost = told.promised.difference(&distinct).count();
+    if lost > 0 {
+        return Err(format!("{lost} of {} promised are missing", told.promised.len()));
+    }
+    if let Some(foreign) = distinct.iter().find(|number| **number >= told.next) {
+        return Err(format!("event {foreign} was never sent"));
+    }
+    let report = store.check(Depth::Full).map_err(|error| error.to_string())?;
+    if report.events != numbers.len() as u64 {
+        return Err(format!("check counts {} of {}", report.events, numbers.len()));
     }
     Ok(())
 }
 
-fn seeds() -> Vec<u64> {
-    match std::env::var("HOPSCOPE_SEED").ok().and_then(|seed| seed.parse().ok()) {
-        Some(seed) => vec![seed],
-        None => (0..POWER_LOSSES / LOSSES_PER_RUN).collect(),
+fn options(mode: WalMode) -> Options {
+    Options { seal_rows: 20, wal_mode: mode, ..Options::default() }
+}
+
+fn open(disk: &SimDir, mode: WalMode) -> Result<Driven, String> {
+    Driven::open(Arc::new(disk.clone()), options(mode)).map_err(|error| format!("does not start: {error}"))
+}
+
+/// Plays one loss of power for each seed, on one disk; what went wrong.
+fn play(seeds: Range<u64>, mode: WalMode, prepare: Prepare) -> Result<(), String> {
+    let mut disk = SimDir::new();
+    let mut told = Told::default();
+    for seed in seeds {
+        let mut random = Random(seed);
+        prepare(&disk);
+        let operations_max = if random.chance(3) { 8 } else { 60 };
+        disk.cut_power_after(random.below(operations_max));
+        if random.chance(2) {
+            disk.fail(Fault::random(&mut random, FAULT_WITHIN));
+        }
+        // Without power, opening fails: that is a crash during recovery.
+        if let Ok(store) = open(&disk, mode) {
+            live(&store, mode, &mut random, &mut told);
+        }
+        disk = disk.after_power_loss(&mut random);
+        told.written.clear();
+        let inspected = open(&disk.copied(), mode).and_then(|store| inspect(&store, &told));
+        inspected.map_err(|error| format!("seed {seed}: {error}"))?;
     }
+    Ok(())
 }
 
 /// Plays all seeds on two threads, for there are at least two cores everywhere.
-fn failures(seeds: &[u64], prepare: Prepare) -> Vec<(u64, String)> {
-    let halves = seeds.chunks(seeds.len().div_ceil(2));
+fn failures(seeds: Range<u64>, mode: WalMode, prepare: Prepare) -> Vec<String> {
+    let half = seeds.start + (seeds.end - seeds.start).div_ceil(2).next_multiple_of(LOSSES_PER_RUN);
+    let play_all = |seeds: Range<u64>| -> Vec<String> {
+        let runs = seeds.clone().step_by(LOSSES_PER_RUN as usize);
+        runs.filter_map(|first| play(first..seeds.end.min(first + LOSSES_PER_RUN), mode, prepare).err())
+            .collect()
+    };
     std::thread::scope(|scope| {
-        let play_all = |seeds: &[u64]| -> Vec<(u64, String)> {
-            seeds.iter().filter_map(|seed| Some((*seed, play(*seed, prepare).err()?))).collect()
-        };
-        let threads: Vec<_> = halves.map(|half| scope.spawn(move || play_all(half))).collect();
+        let halves = [seeds.start..half.min(seeds.end), half.min(seeds.end)..seeds.end];
+        let threads = halves.map(|half| scope.spawn(move || play_all(half)));
         threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
     })
 }
 
 #[test]
-fn a_thousand_power_losses_lose_nothing_that_was_acknowledged() {
-    let seeds = seeds();
-    println!("seeds {:?} to {:?}, {LOSSES_PER_RUN} losses of power each", seeds.first(), seeds.last());
-    assert_eq!(failures(&seeds, |_| {}), []);
+fn many_power_losses_lose_nothing_that_was_acknowledged() {
+    let seeds = random::seeds(POWER_LOSSES);
+    println!("power-loss: seeds {seeds:?}, a loss of power each");
+    assert_eq!(failures(seeds.clone(), WalMode::Sync, |_| {}), [""; 0]);
+    println!("power-loss: {} losses of power, nothing acknowledged lost or doubled", seeds.end - seeds.start);
+}
+
+#[test]
+fn a_log_that_is_synced_now_and_then_keeps_what_it_promised() {
+    let mode = WalMode::Interval(Duration::from_secs(1));
+    assert_eq!(failures(0..FEW, mode, |_| {}), [""; 0]);
+}
+
+#[test]
+fn a_log_that_is_never_synced_starts_and_doubles_nothing() {
+    assert_eq!(failures(0..FEW, WalMode::None, |_| {}), [""; 0]);
 }
 
 #[test]
 fn without_the_sync_of_the_log_it_would_show() {
-    assert!(failures(&FEW, SimDir::ignore_sync_data).len() > FEW.len() / 2);
+    assert!(failures(0..FEW, WalMode::Sync, SimDir::ignore_sync_data).len() > 5);
 }
 
 #[test]
 fn without_the_sync_of_the_folder_it_would_show() {
-    assert!(failures(&FEW, SimDir::ignore_sync_dir).len() > FEW.len() / 2);
+    assert!(failures(0..FEW, WalMode::Sync, SimDir::ignore_sync_dir).len() > 5);
 }
 
 #[test]
-fn a_kill_loses_nothing_at_all() {
-    for seed in 0..20 {
-        let mut random = Random(seed);
-        let mut disk = SimDir::new();
-        let (mut acknowledged, mut next) = (BTreeSet::new(), 0);
-        let options = Options { seal_rows: 20, ..Options::default() };
-        for _ in 0..5 {
-            disk.cut_power_after(random.below(60));
-            if let Ok(store) = Driven::open(Arc::new(disk.clone()), options.clone()) {
-                live(&store, &mut random, &mut next, &mut acknowledged);
+fn a_kill_loses_nothing_at_all_in_any_mode() {
+    for mode in [WalMode::Sync, WalMode::Interval(Duration::from_secs(1)), WalMode::None] {
+        for seed in 0..20 {
+            let mut random = Random(seed);
+            let mut disk = SimDir::new();
+            let mut told = Told::default();
+            for _ in 0..5 {
+                disk.cut_power_after(random.below(60));
+                if let Ok(store) = open(&disk, mode) {
+                    live(&store, mode, &mut random, &mut told);
+                }
+                disk = disk.after_kill();
+                told.promised.append(&mut told.written);
+                let store = open(&disk, mode).expect("starts");
+                inspect(&store, &told).unwrap_or_else(|error| panic!("seed {seed} {mode:?}: {error}"));
+                assert_eq!(store.check(Depth::Full).expect("checks").findings, [], "seed {seed} {mode:?}");
             }
-            disk = disk.after_kill();
-            let store = Driven::open(Arc::new(disk.clone()), options.clone()).expect("starts");
-            let numbers = stored_both(&store).expect("answers");
-            let distinct: BTreeSet<u64> = numbers.iter().copied().collect();
-            assert_eq!(distinct.len(), numbers.len(), "seed {seed}");
-            assert!(acknowledged.is_subset(&distinct), "seed {seed}");
-            assert_eq!(store.check(Depth::Full).expect("checks").findings, [], "seed {seed}");
         }
     }
+}
+
+/// A life in which something fails, and another one after a loss of power; how many operations the first had.
+fn strike(fault: Fault, seed: u64) -> Result<u64, String> {
+    let disk = SimDir::new();
+    let mut told = Told::default();
+    let mut random = Random(seed);
+    disk.fail(fault);
+    let store = open(&disk, WalMode::Sync).or_else(|_| {
+        disk.mend();
+        open(&disk, WalMode::Sync)
+    })?;
+    live(&store, WalMode::Sync, &mut random, &mut told);
+    let _ = store.freeze().and_then(|()| store.seal_one());
+    inspect(&store, &told).map_err(|error| format!("while it fails: {error}"))?;
+    disk.mend();
+    let operations = disk.operations();
+    while store.seal_one().map_err(|error| format!("mended: {error}"))? {}
+    let before = told.promised.len();
+    live(&store, WalMode::Sync, &mut random, &mut told);
+    if told.promised.len() == before {
+        return Err("mended, nothing is taken".to_owned());
+    }
+    drop(store);
+    for after in [disk.after_kill(), disk.after_power_loss(&mut random)] {
+        let store = open(&after, WalMode::Sync)?;
+        inspect(&store, &told).map_err(|error| format!("after a restart: {error}"))?;
+        let findings = store.check(Depth::Full).map_err(|error| error.to_string())?.findings;
+        if !findings.is_empty() {
+            return Err(format!("after a restart: {findings:?}"));
+        }
+    }
+    Ok(operations)
+}
+
+/// Strikes at every operation of a life, or at as many of them as are asked for, once and for good.
+fn strike_everywhere(operation: Operation, failure: Failure) -> u64 {
+    let lives = random::seeds(STRIKES);
+    let (mut runs, mut after, mut longest) = (0, 0, 1);
+    while after <= longest {
+        for times in [1, u64::MAX] {
+            let fault = Fault { operation, after, times, failure };
+            let operations = strike(fault, lives.start + after);
+            let operations =
+                operations.unwrap_or_else(|error| panic!("{fault:?} seed {}: {error}", lives.start + after));
+            longest = longest.max(operations);
+            runs += 1;
+        }
+        after += (longest / (lives.end - lives.start)).max(1);
+    }
+    runs
+}
+
+#[test]
+fn a_disk_that_is_full_at_any_write_loses_nothing() {
+    let runs = strike_everywhere(Operation::Write, Failure::Full);
+    println!("disk-full: full at one write after the other, {runs} runs, nothing acknowledged lost");
+}
+
+#[test]
+fn a_write_that_fails_anywhere_loses_nothing() {
+    strike_everywhere(Operation::Write, Failure::Broken);
+}
+
+#[test]
+fn a_sync_that_fails_anywhere_loses_nothing() {
+    strike_everywhere(Operation::Sync, Failure::Broken);
+}
+
+#[test]
+fn a_nearly_full_disk_refuses_before_it_is_full_and_goes_on_by_itself() {
+    let disk = SimDir::new();
+    let store = open(&disk, WalMode::Sync).expect("open");
+    let commit = |number: u64| store.commit(vec![kit::batch(NOW_NS, &[event(number)])]).swap_remove(0);
+    commit(0).expect("stored");
+    store.freeze().expect("a new log");
+    disk.set_bytes_free(Some(Options::default().disk_reserve_bytes));
+    let error = commit(1).expect_err("nearly full");
+    assert_eq!(error.kind, ErrorKind::Unavailable);
+    assert!(error.message.starts_with("the disk is nearly full bytes_free=268435456"), "{error}");
+    assert_eq!(stored(&store).expect("reads go on"), [0]);
+    assert!(store.seal_one().expect("sealing has the reserve"));
+    disk.set_bytes_free(Some(1 << 30));
+    commit(1).expect("by itself");
+    assert_eq!(sorted(stored(&store)), [0, 1]);
 }
 
 #[test]
 fn a_full_disk_refuses_and_recovers() {
     let disk = SimDir::new();
-    let store =
-        Driven::open(Arc::new(disk.clone()), Options { seal_rows: 20, ..Options::default() }).expect("open");
+    let options = Options { disk_reserve_bytes: 0, ..options(WalMode::Sync) };
+    let store = Driven::open(Arc::new(disk.clone()), options).expect("open");
     let commit = |number: u64| {
         let batch = kit::batch(NOW_NS, &[event(number)]);
         store.commit(vec![batch]).swap_remove(0)
@@ -246,14 +381,22 @@ fn a_full_disk_refuses_and_recovers() {
 #[test]
 fn a_failed_sync_is_never_acknowledged_later() {
     let disk = SimDir::new();
-    let store = Driven::open(Arc::new(disk.clone()), Options::default()).expect("open");
+    let store = open(&disk, WalMode::Sync).expect("open");
     let commit = |number: u64| store.commit(vec![kit::batch(NOW_NS, &[event(number)])]).swap_remove(0);
     commit(1).expect("stored");
-    disk.fail_syncs(1);
-    for number in [2, 3] {
-        let error = commit(number).expect_err("the log is broken");
-        assert_eq!(error.kind, ErrorKind::Unavailable);
-        assert!(error.message.contains("sync"), "{error}");
-    }
+    disk.fail(Fault { operation: Operation::Sync, after: 0, times: 1, failure: Failure::Broken });
+    let error = commit(2).expect_err("not durable");
+    assert_eq!(error.kind, ErrorKind::Unavailable);
     assert_eq!(stored(&store).expect("reads go on"), [1]);
+    // The next log takes what is sent again, and what comes later.
+    commit(2).expect("stored");
+    commit(3).expect("stored");
+    for seed in 0..20 {
+        let after = disk.after_power_loss(&mut Random(seed));
+        let store = open(&after, WalMode::Sync).expect("starts");
+        assert_eq!(sorted(stored(&store)), [1, 2, 3], "seed {seed}");
+        assert_eq!(store.check(Depth::Full).expect("checks").findings, [], "seed {seed}");
+    }
+    while store.seal_one().expect("sealed") {}
+    assert!(disk.files().iter().all(|(path, _)| !path.ends_with("1.wal")), "the broken log goes");
 }

@@ -36,6 +36,9 @@ pub trait Dir: Debug + Send + Sync + 'static {
     /// Makes the entries of a folder durable.
     fn sync_dir(&self, path: &str) -> io::Result<()>;
 
+    /// Bytes that can still be written to the file system it is on.
+    fn free_space(&self) -> io::Result<u64>;
+
     /// Takes the lock of that file, for as long as the answer lives; `None` where another holds it.
     fn lock(&self, path: &str) -> io::Result<Option<Box<dyn Any + Send + Sync>>>;
 }

@@ -4,7 +4,7 @@
 use super::dir::Dir;
 use super::frame;
 use super::manifest::{Gap, Manifest};
-use super::options::Options;
+use super::options::{Options, WalMode};
 use super::recover::{Recovered, recover};
 use super::segment::{Caches, Segment};
 use super::table::Table;
@@ -144,7 +144,8 @@ impl Folder {
     }
 
     fn write(&self, log: &mut Log, items: &[Item]) -> Result<(), Error> {
-        if self.is_due(log, OVERGROWN) {
+        self.check_space(items.iter().map(|item| item.frame.len() as u64).sum())?;
+        if log.is_broken() || self.is_due(log, OVERGROWN) {
             self.rotate(log)?;
         }
         if self.is_due(log, OVERGROWN) {
@@ -156,11 +157,38 @@ impl Folder {
             let (received_ns, rows) = record(item);
             Record { payload: &item.frame, received_ns, rows }
         });
-        log.commit(records).map_err(|error| {
+        let written = match self.options.wal_mode {
+            WalMode::Sync => log.commit(records),
+            WalMode::Interval(_) | WalMode::None => log.write(records),
+        };
+        written.map_err(|error| {
             let message = format!("the log could not be written: {error}");
             tracing::error!(tenant = self.tenant.name(), log = log.number, "{message}");
             Error::new(ErrorKind::Unavailable, message).because(error)
         })
+    }
+
+    /// Refuses to write where less than the reserve would be left: sealing needs room, and so do others.
+    fn check_space(&self, bytes: u64) -> Result<(), Error> {
+        // Where it cannot be told, a write that fails for want of space is undone.
+        let Ok(free) = self.dir.free_space() else { return Ok(()) };
+        let reserve = self.options.disk_reserve_bytes;
+        if free.saturating_sub(bytes) >= reserve {
+            return Ok(());
+        }
+        let message = format!("the disk is nearly full bytes_free={free} disk_reserve_bytes={reserve}");
+        Err(Error::new(ErrorKind::Unavailable, message))
+    }
+
+    /// Makes what was written to the log durable; for the modes in which a commit does not.
+    pub fn sync_log(&self) -> Result<(), Error> {
+        let mut log = locked(&self.log);
+        let synced = log.sync().map_err(io_error("the log could not be synced"));
+        if log.is_broken() {
+            // What is in memory is sealed as soon as it can be: that makes it durable.
+            self.rotate(&mut log)?;
+        }
+        synced
     }
 
     fn is_due(&self, log: &Log, times: usize) -> bool {
@@ -186,8 +214,13 @@ impl Folder {
     /// Begins a new log and table, where there is room for one more to wait.
     fn rotate(&self, log: &mut Log) -> Result<(), Error> {
         let state = self.state();
-        if state.frozen.len() >= FROZEN_MAX || state.active.read().is_empty() {
+        // A broken log is left behind with an empty table too.
+        let is_new = state.active.read().is_empty() && !log.is_broken();
+        if state.frozen.len() >= FROZEN_MAX || is_new {
             return Ok(());
+        }
+        if let (WalMode::Interval(_), Err(error)) = (self.options.wal_mode, log.sync()) {
+            tracing::error!(tenant = self.tenant.name(), log = log.number, %error, "the log could not be synced");
         }
         let next = Log::create(&*self.dir, self.tenant.name(), log.number + 1);
         let next = next.map_err(io_error("cannot begin a new log"))?;

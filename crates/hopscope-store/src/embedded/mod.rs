@@ -26,7 +26,7 @@ pub mod simulate;
 mod table;
 mod wal;
 
-pub use options::Options;
+pub use options::{Options, WalMode};
 pub use real_dir::RealDir;
 
 use crate::{

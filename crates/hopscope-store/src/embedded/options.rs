@@ -1,14 +1,36 @@
-//! [`Options`]: the limits of the embedded store, each with its unit.
+//! [`Options`]: the limits of the embedded store, each with its unit, and how durable its log is.
+
+use std::time::Duration;
+
+/// When a batch is acknowledged, and what a loss of power may cost. The death of the process costs nothing in
+/// any mode, and what is sealed into a segment is durable in every one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WalMode {
+    /// After its record is synced: nothing acknowledged is ever lost.
+    #[default]
+    Sync,
+    /// After its record is written; the log is synced once in this period, which is what may be lost.
+    Interval(Duration),
+    /// After its record is written; nobody syncs the log: all that is not in a segment yet may be lost.
+    None,
+}
 
 /// Limits of the embedded store. The defaults suit a server with 1 GiB of memory or more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Events and samples of progress after which memory is sealed into a segment.
     pub seal_rows: usize,
-    /// Bytes of log after which memory is sealed into a segment.
+    /// Bytes of log after which memory is sealed into a segment. While sealing is behind, the log and the one
+    /// before it may each become twice as long: all that a start replays is four times this.
     pub seal_bytes: u64,
-    /// Most bytes of log records that one sync makes durable together.
+    /// When the log is synced.
+    pub wal_mode: WalMode,
+    /// Most bytes of log records that one sync makes durable together. A group is what came in during the sync
+    /// before: no batch waits for a timer.
     pub group_bytes_max: usize,
+    /// Bytes of the file system that are left free: with fewer, appends are refused with `Unavailable` until
+    /// there are more, and sealing still has room.
+    pub disk_reserve_bytes: u64,
     /// Most bytes of batches that wait for the log; more are refused with `Unavailable`.
     pub wal_queue_bytes_max: usize,
     /// Most bytes of one batch; a larger one is refused with `Invalid`.
@@ -24,7 +46,9 @@ impl Default for Options {
         Self {
             seal_rows: 262_144,
             seal_bytes: 64 << 20,
+            wal_mode: WalMode::Sync,
             group_bytes_max: 1 << 20,
+            disk_reserve_bytes: 256 << 20,
             wal_queue_bytes_max: 64 << 20,
             batch_bytes_max: 64 << 20,
             metadata_bytes_max: 64 << 20,

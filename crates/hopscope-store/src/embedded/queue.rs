@@ -1,6 +1,7 @@
 //! [`Writer`]: the queue in front of a tenant's log, and the thread that commits in groups.
 
 use super::folder::{Folder, Item, locked};
+use super::options::WalMode;
 use crate::{Appended, Error, ErrorKind};
 use hopscope_model::Batch;
 use std::collections::VecDeque;
@@ -29,6 +30,8 @@ struct Shared {
     wake_sealer: Condvar,
     /// A try to seal is over. Goes with the same mutex.
     sealed: Condvar,
+    /// It is over. Goes with the same mutex.
+    wake_syncer: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -61,16 +64,20 @@ impl Writer {
             wake: Condvar::new(),
             wake_sealer: Condvar::new(),
             sealed: Condvar::new(),
+            wake_syncer: Condvar::new(),
         });
         let spawn = |name: String, run: fn(&Shared)| {
             let own = Arc::clone(&shared);
             let thread = std::thread::Builder::new().name(name).spawn(move || run(&own));
             thread.map_err(super::folder::io_error("cannot start a thread"))
         };
-        let threads = vec![
+        let mut threads = vec![
             spawn(format!("log-{tenant}"), write_until_stopped)?,
             spawn(format!("seal-{tenant}"), seal_until_stopped)?,
         ];
+        if let WalMode::Interval(_) = shared.folder.options.wal_mode {
+            threads.push(spawn(format!("sync-{tenant}"), sync_until_stopped)?);
+        }
         Ok(Self { shared, threads: Mutex::new(threads) })
     }
 
@@ -109,11 +116,13 @@ impl Writer {
         self.shared.wake.notify_all();
         self.shared.wake_sealer.notify_all();
         self.shared.sealed.notify_all();
+        self.shared.wake_syncer.notify_all();
         for thread in locked(&self.threads).drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the store panicked");
             }
         }
+        sync(&self.shared);
     }
 }
 
@@ -138,6 +147,27 @@ fn write_until_stopped(shared: &Shared) {
         if shared.folder.has_frozen() {
             shared.wake_sealer.notify_all();
         }
+    }
+}
+
+/// Syncs the log once in its period.
+fn sync_until_stopped(shared: &Shared) {
+    let WalMode::Interval(period) = shared.folder.options.wal_mode else { return };
+    let mut queue = locked(&shared.queue);
+    while !queue.stopped {
+        let woken = shared.wake_syncer.wait_timeout(queue, period);
+        drop(woken.unwrap_or_else(PoisonError::into_inner));
+        sync(shared);
+        queue = locked(&shared.queue);
+    }
+}
+
+fn sync(shared: &Shared) {
+    if shared.folder.options.wal_mode == WalMode::Sync {
+        return;
+    }
+    if let Err(error) = shared.folder.sync_log() {
+        tracing::error!(tenant = shared.folder.tenant.name(), %error, "what was stored may not be durable");
     }
 }
 

@@ -67,6 +67,11 @@ impl Dir for RealDir {
         fs::File::open(self.root.join(path))?.sync_all()
     }
 
+    fn free_space(&self) -> io::Result<u64> {
+        let system = rustix::fs::statvfs(&self.root)?;
+        Ok(system.f_bavail.saturating_mul(system.f_frsize))
+    }
+
     fn lock(&self, path: &str) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
         use rustix::fs::{FlockOperation, flock};
         let path = self.root.join(path);

@@ -29,6 +29,13 @@ impl Driven {
         }
     }
 
+    /// Makes what was written to the log durable: what the syncing thread does in [`WalMode::Interval`].
+    ///
+    /// [`WalMode::Interval`]: super::WalMode::Interval
+    pub fn sync_log(&self) -> Result<(), Error> {
+        self.0.sync_log()
+    }
+
     /// Seals one table where one waits: what the sealing thread does.
     pub fn seal_one(&self) -> Result<bool, Error> {
         self.0.seal_one()

@@ -66,8 +66,26 @@ impl Log {
         self.len
     }
 
+    /// Whether it takes nothing more: another log has to take its place.
+    pub fn is_broken(&self) -> bool {
+        self.broken.is_some()
+    }
+
     /// Writes records and makes them durable: all of them when it answers `Ok`, none acknowledged otherwise.
     pub fn commit<'a>(&mut self, records: impl Iterator<Item = Record<'a>>) -> io::Result<()> {
+        let before = self.len;
+        self.write(records)?;
+        self.sync().inspect_err(|_| {
+            // Nobody was told that it is stored, so nobody should find it. Best effort: a repeat of it is
+            // written to the next log all the same.
+            if self.file.truncate(before).is_ok() {
+                self.len = before;
+            }
+        })
+    }
+
+    /// Writes records; they are durable after [`Log::sync`] only.
+    pub fn write<'a>(&mut self, records: impl Iterator<Item = Record<'a>>) -> io::Result<()> {
         if let Some(reason) = &self.broken {
             return Err(io::Error::other(reason.clone()));
         }
@@ -85,12 +103,21 @@ impl Log {
             return Err(error);
         }
         self.len += bytes.len() as u64;
-        if let Err(error) = self.file.sync_data() {
-            // The pages may be gone from memory and not be on the disk: a second sync would lie.
-            self.broken = Some(format!("fdatasync failed: {error}"));
-            return Err(error);
+        Ok(())
+    }
+
+    /// Makes what was written durable, where it is not yet.
+    pub fn sync(&mut self) -> io::Result<()> {
+        if let Some(reason) = &self.broken {
+            return Err(io::Error::other(reason.clone()));
         }
-        self.durable = self.len;
+        if self.durable < self.len {
+            self.file.sync_data().inspect_err(|error| {
+                // The pages may be gone from memory and not be on the disk: a second sync would lie.
+                self.broken = Some(format!("fdatasync failed: {error}"));
+            })?;
+            self.durable = self.len;
+        }
         Ok(())
     }
 }
@@ -250,7 +277,7 @@ fn payload_sound(bytes: &[u8], place: usize, found: &Found) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::dir::read_all;
-    use super::super::sim_dir::SimDir;
+    use super::super::sim_dir::{Failure, Fault, Operation, SimDir};
     use super::*;
     use crate::kit::random::Random;
 
@@ -259,7 +286,7 @@ mod tests {
     /// A log of three commits with 1, 2 and 1 records, payloads without zeros.
     fn log_of_four() -> (SimDir, Vec<Vec<u8>>) {
         let dir = SimDir::new();
-        dir.make_dir("t").expect("made");
+        dir.make_dir("t").and_then(|()| dir.sync_dir("")).expect("made");
         let mut log = Log::create(&dir, "t", 7).expect("created");
         let mut random = Random(3);
         let payloads: Vec<Vec<u8>> =
@@ -340,9 +367,32 @@ mod tests {
         let (dir, payloads) = log_of_four();
         let mut log = Log::create(&dir, "t", 8).expect("created");
         let record = Record { payload: &payloads[0], received_ns: 5, rows: 2 };
-        dir.fail_syncs(1);
+        dir.fail(Fault { operation: Operation::Sync, after: 0, times: 1, failure: Failure::Broken });
         assert!(log.commit([record].into_iter()).is_err());
+        assert!(log.is_broken());
         assert!(log.commit([record].into_iter()).is_err(), "never retried into success");
+        assert!(log.sync().is_err(), "never retried into success");
+        let bytes = read_all(&dir, "t/log-0000000008.wal", 1 << 20).expect("read");
+        assert_eq!(scan(8, &bytes).records, [], "nobody finds what was refused");
+    }
+
+    #[test]
+    fn what_was_not_synced_is_written_and_may_be_lost() {
+        let (dir, _) = log_of_four();
+        let mut log = Log::create(&dir, "t", 8).expect("created");
+        let record = |payload: &'static [u8]| Record { payload, received_ns: 5, rows: 2 };
+        log.write([record(&[1; 100])].into_iter()).expect("written");
+        log.sync().expect("synced");
+        log.write([record(&[2; 2_000])].into_iter()).expect("written");
+        let mut shown = std::collections::BTreeSet::new();
+        for seed in 0..100 {
+            let after = dir.after_power_loss(&mut Random(seed));
+            let bytes = read_all(&after, "t/log-0000000008.wal", 1 << 20).expect("read");
+            let scan = scan(8, &bytes);
+            assert_eq!(scan.damage, [], "seed {seed}: a write that never completed is no damage");
+            shown.insert(scan.records.len());
+        }
+        assert_eq!(shown.into_iter().collect::<Vec<_>>(), [1, 2]);
     }
 
     #[test]

@@ -8,6 +8,16 @@ use hopscope_model::{
     Batch, BatchBuilder, Key, MessageEvent, Outcome, Position, Progress, ProgressKind, Query, Source, Spread,
     Stage, Tally, Temporality, Tenant,
 };
+use std::ops::Range;
+
+/// Seeds to play: `HOPSCOPE_COUNT` of them (else `count`) from `HOPSCOPE_SEED` on (else 0). The seed alone plays
+/// one again.
+pub fn seeds(count: u64) -> Range<u64> {
+    let given = |name| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
+    let first = given("HOPSCOPE_SEED");
+    let count = given("HOPSCOPE_COUNT").unwrap_or(if first.is_some() { 1 } else { count });
+    first.unwrap_or(0)..first.unwrap_or(0) + count
+}
 
 /// SplitMix64: small, seeded, good enough for choosing.
 #[derive(Clone, Debug)]

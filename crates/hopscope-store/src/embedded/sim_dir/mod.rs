@@ -1,19 +1,23 @@
 //! [`SimDir`]: a disk in memory that forgets what was not synced. For tests.
 //!
-//! At a power loss every 512-byte sector written since the last sync of its file survives or not by itself, the
-//! length of the file may be the old, the new or one between; and every folder entry that was made, renamed or
-//! removed since the last sync of its folder survives or not by itself. What is chosen depends on the seed
-//! alone.
+//! At a power loss what was written since the last sync of its file survives, or a first part of it, or any of
+//! its 512-byte sectors; and every folder entry that was made, renamed or removed since the last sync of its
+//! folder survives or not by itself. What is chosen depends on the seed alone. Reads, writes and syncs can be
+//! made to fail ([`Fault`]), and bits to flip.
+
+mod content;
+mod fault;
+
+pub use fault::{Failure, Fault, Operation};
 
 use super::dir::{Dir, File};
 use crate::kit::random::Random;
+use content::Content;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-const SECTOR_BYTES: usize = 512;
 
 /// A simulated disk. Clones are the same disk.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +33,7 @@ struct Disk {
     pending: Vec<Change>,
     ignore_sync_data: bool,
     ignore_sync_dir: bool,
-    syncs_to_fail: u32,
+    faults: Vec<Fault>,
     bytes_free: Option<u64>,
     operations_left: Option<u64>,
     operations: u64,
@@ -40,12 +44,6 @@ struct Disk {
 enum Entry {
     Folder,
     File(Arc<Mutex<Content>>),
-}
-
-#[derive(Clone, Debug, Default)]
-struct Content {
-    seen: Vec<u8>,
-    durable: Vec<u8>,
 }
 
 /// One step of a folder that survives as a whole or not at all.
@@ -84,9 +82,15 @@ impl SimDir {
         self.disk().ignore_sync_dir = true;
     }
 
-    /// The next syncs of data fail, and what they should have made durable is not.
-    pub fn fail_syncs(&self, count: u32) {
-        self.disk().syncs_to_fail = count;
+    /// From now on these operations fail too. What a failed sync should have made durable never is, although
+    /// the next sync says `Ok`.
+    pub fn fail(&self, fault: Fault) {
+        self.disk().faults.push(fault);
+    }
+
+    /// From now on nothing fails but for want of power or space.
+    pub fn mend(&self) {
+        self.disk().faults.clear();
     }
 
     /// How many more bytes fit; `None` for any number.
@@ -129,8 +133,7 @@ impl SimDir {
                 Entry::Folder => (path, Entry::Folder),
                 Entry::File(content) => {
                     let content = content.lock().unwrap_or_else(PoisonError::into_inner);
-                    let bytes = content.survives(random);
-                    let content = Content { seen: bytes.clone(), durable: bytes };
+                    let content = Content::of(content.survives(random));
                     (path, Entry::File(Arc::new(Mutex::new(content))))
                 }
             })
@@ -161,8 +164,8 @@ impl SimDir {
         let copy = |entry: &Entry| match entry {
             Entry::Folder => Entry::Folder,
             Entry::File(content) => {
-                let seen = content.lock().unwrap_or_else(PoisonError::into_inner).seen.clone();
-                Entry::File(Arc::new(Mutex::new(Content { durable: seen.clone(), seen })))
+                let bytes = content.lock().unwrap_or_else(PoisonError::into_inner).seen().to_vec();
+                Entry::File(Arc::new(Mutex::new(Content::of(bytes))))
             }
         };
         Self::of(self.disk().entries.iter().map(|(path, entry)| (path.clone(), copy(entry))).collect())
@@ -173,7 +176,7 @@ impl SimDir {
         let disk = self.disk();
         let len = |entry: &Entry| match entry {
             Entry::Folder => None,
-            Entry::File(content) => Some(content.lock().unwrap_or_else(PoisonError::into_inner).seen.len()),
+            Entry::File(content) => Some(content.lock().unwrap_or_else(PoisonError::into_inner).seen().len()),
         };
         disk.entries.iter().filter_map(|(path, entry)| Some((path.clone(), len(entry)?))).collect()
     }
@@ -181,56 +184,27 @@ impl SimDir {
     /// Flips one bit of a file, as a bad disk does: under the store's feet.
     pub fn flip(&self, path: &str, byte: usize, bit: u8) {
         if let Some(Entry::File(content)) = self.disk().entries.get(path) {
-            let mut content = content.lock().unwrap_or_else(PoisonError::into_inner);
-            let Content { seen, durable } = &mut *content;
-            for bytes in [seen, durable] {
-                if let Some(byte) = bytes.get_mut(byte) {
-                    *byte ^= 1 << (bit % 8);
-                }
-            }
+            content.lock().unwrap_or_else(PoisonError::into_inner).flip(byte, bit);
         }
-    }
-}
-
-impl Content {
-    fn survives(&self, random: &mut Random) -> Vec<u8> {
-        if self.seen == self.durable {
-            return self.durable.clone();
-        }
-        let (short, long) = if self.seen.len() < self.durable.len() {
-            (self.seen.len(), self.durable.len())
-        } else {
-            (self.durable.len(), self.seen.len())
-        };
-        let len = match random.below(3) {
-            0 => self.durable.len(),
-            1 => self.seen.len(),
-            _ => short + random.below((long - short + 1) as u64) as usize,
-        };
-        let whole = random.chance(3);
-        let mut bytes = vec![0; len];
-        for (number, sector) in bytes.chunks_mut(SECTOR_BYTES).enumerate() {
-            let new = whole || random.chance(2);
-            for (place, byte) in sector.iter_mut().enumerate() {
-                let at = number * SECTOR_BYTES + place;
-                let from = if new { &self.seen } else { &self.durable };
-                *byte = from.get(at).or_else(|| self.durable.get(at)).copied().unwrap_or(0);
-            }
-        }
-        bytes
     }
 }
 
 impl Disk {
-    /// Counts an operation that changes the disk; fails it when the power is gone.
-    fn operate(&mut self) -> io::Result<()> {
+    /// Counts an operation that changes the disk; fails it when the power is gone, or where it is made to.
+    fn operate(&mut self, operation: Operation) -> io::Result<()> {
         match &mut self.operations_left {
             Some(0) => return Err(io::Error::other("the power is gone")),
             Some(left) => *left -= 1,
             None => {}
         }
         self.operations += 1;
-        Ok(())
+        self.strike(operation)
+    }
+
+    fn strike(&mut self, operation: Operation) -> io::Result<()> {
+        // Each fault counts, whichever of them strikes.
+        let struck = self.faults.iter_mut().filter_map(|fault| fault.strikes(operation)).last();
+        struck.map_or(Ok(()), |failure| Err(failure.into()))
     }
 
     fn change(&mut self, folder: &str, remove: Option<&str>, set: Option<(&str, Entry)>) {
@@ -266,7 +240,7 @@ impl Dir for SimDir {
         let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
         for folder in ends.map(|end| &path[..end]) {
             if !disk.entries.contains_key(folder) {
-                disk.operate()?;
+                disk.operate(Operation::Write)?;
                 disk.change(folder_of(folder), None, Some((folder, Entry::Folder)));
             }
         }
@@ -282,11 +256,11 @@ impl Dir for SimDir {
 
     fn create(&self, path: &str) -> io::Result<Arc<dyn File>> {
         let mut disk = self.disk();
-        disk.operate()?;
+        disk.operate(Operation::Write)?;
         disk.folder(folder_of(path))?;
         let content = match disk.file(path) {
             Ok(content) => {
-                content.lock().unwrap_or_else(PoisonError::into_inner).seen.clear();
+                content.lock().unwrap_or_else(PoisonError::into_inner).truncate(0);
                 content
             }
             Err(_) => {
@@ -305,7 +279,7 @@ impl Dir for SimDir {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut disk = self.disk();
-        disk.operate()?;
+        disk.operate(Operation::Write)?;
         disk.folder(folder_of(to))?;
         let content = disk.file(from)?;
         disk.change(folder_of(to), Some(from), Some((to, Entry::File(content))));
@@ -314,7 +288,7 @@ impl Dir for SimDir {
 
     fn remove(&self, path: &str) -> io::Result<()> {
         let mut disk = self.disk();
-        disk.operate()?;
+        disk.operate(Operation::Write)?;
         disk.file(path)?;
         disk.change(folder_of(path), Some(path), None);
         Ok(())
@@ -322,7 +296,7 @@ impl Dir for SimDir {
 
     fn sync_dir(&self, path: &str) -> io::Result<()> {
         let mut disk = self.disk();
-        disk.operate()?;
+        disk.operate(Operation::Sync)?;
         disk.folder(path)?;
         if disk.ignore_sync_dir {
             return Ok(());
@@ -342,6 +316,10 @@ impl Dir for SimDir {
             }
         }
         Ok(())
+    }
+
+    fn free_space(&self) -> io::Result<u64> {
+        Ok(self.disk().bytes_free.unwrap_or(u64::MAX))
     }
 
     fn lock(&self, path: &str) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
@@ -377,55 +355,53 @@ impl SimFile {
 impl File for SimFile {
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
         let mut disk = self.disk.disk();
+        let struck = disk.operate(Operation::Write);
         let free = disk.bytes_free.unwrap_or(u64::MAX);
         let fits = bytes.len().min(usize::try_from(free).unwrap_or(usize::MAX));
-        disk.operate()?;
+        // A write that fails may have written a part.
+        let fits = if struck.is_ok() { fits } else { fits / 2 };
         if let Some(free) = &mut disk.bytes_free {
             *free -= fits as u64;
         }
-        self.content().seen.extend_from_slice(&bytes[..fits]);
+        // Without power nothing is written at all.
+        if disk.operations_left != Some(0) || struck.is_ok() {
+            self.content().append(&bytes[..fits]);
+        }
+        struck?;
         match fits == bytes.len() {
             true => Ok(()),
-            false => Err(io::Error::new(io::ErrorKind::StorageFull, "no space left on the simulated disk")),
+            false => Err(Failure::Full.into()),
         }
     }
 
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.disk.disk().strike(Operation::Read)?;
         let content = self.content();
         let start = usize::try_from(offset).map_err(io::Error::other)?;
-        let bytes = content.seen.get(start..).and_then(|rest| rest.get(..buffer.len()));
+        let bytes = content.seen().get(start..).and_then(|rest| rest.get(..buffer.len()));
         let bytes = bytes.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
         buffer.copy_from_slice(bytes);
         Ok(())
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.content().seen.len() as u64)
+        Ok(self.content().seen().len() as u64)
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
-        self.disk.disk().operate()?;
-        self.content().seen.truncate(usize::try_from(len).map_err(io::Error::other)?);
+        self.disk.disk().operate(Operation::Write)?;
+        self.content().truncate(usize::try_from(len).map_err(io::Error::other)?);
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
         let mut disk = self.disk.disk();
-        disk.operate()?;
-        if disk.syncs_to_fail > 0 {
-            disk.syncs_to_fail -= 1;
-            return Err(io::Error::other("the simulated disk could not sync"));
+        if let Err(error) = disk.operate(Operation::Sync) {
+            self.content().lose_dirty();
+            return Err(error);
         }
         if !disk.ignore_sync_data {
-            let mut content = self.content();
-            let Content { seen, durable } = &mut *content;
-            // Only what changed: a long log is synced again and again.
-            let same = durable.len().min(seen.len());
-            durable.truncate(same);
-            if durable[..] != seen[..same] {
-                durable.copy_from_slice(&seen[..same]);
-            }
-            durable.extend_from_slice(&seen[same..]);
+            self.content().sync();
         }
         Ok(())
     }
