@@ -13,14 +13,17 @@ pub(crate) enum Kind {
     /// events without a span, their identity, so that this kind finds every identity.
     Span = 1,
     Parent = 2,
+    /// Coordinates, hashed: of what is in memory, and of segments from before there was `Place`.
     Position = 3,
     MessageId = 4,
     Correlation = 5,
     Business = 6,
+    /// Coordinates, so that those of one lane are in order: rows are too, and an entry takes a third of the bits.
+    Place = 7,
 }
 
 impl Kind {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Trace,
         Self::Span,
         Self::Parent,
@@ -28,6 +31,7 @@ impl Kind {
         Self::MessageId,
         Self::Correlation,
         Self::Business,
+        Self::Place,
     ];
 }
 
@@ -61,6 +65,13 @@ pub(crate) fn of_position(destination: &str, lane: &str, position: i64) -> u64 {
     hash_one(Kind::Position, &bytes)
 }
 
+/// Lanes lie anywhere in the range of fingerprints, positions of one lane are next to each other in it. What
+/// counts is in the upper 56 bits.
+pub(crate) fn of_place(destination: &str, lane: &str, position: i64) -> u64 {
+    let names = [destination, lane].map(|name| hash_one(Kind::Place, name.as_bytes()));
+    names[0].rotate_left(1).wrapping_add(names[1]).wrapping_add((position as u64) << 8)
+}
+
 pub(crate) fn of_text(kind: Kind, text: &str) -> u64 {
     hash_one(kind, text.as_bytes())
 }
@@ -85,7 +96,28 @@ pub(crate) fn of_key(key: &Key) -> Option<(Kind, u64)> {
     })
 }
 
-/// Calls `each` with every key that an event is found by.
+/// The same for segments, of which the older ones know coordinates by another kind.
+pub(crate) fn in_segments(key: &Key) -> impl Iterator<Item = (Kind, u64)> {
+    let place = match key {
+        Key::Position(at) => Some((Kind::Place, of_place(&at.destination, &at.lane, at.position))),
+        _ => None,
+    };
+    of_key(key).into_iter().chain(place)
+}
+
+/// Calls `each` with every key that an event is found by in a segment.
+pub(crate) fn each_key_in_segment(event: &EventRef<'_>, id: EventId, mut each: impl FnMut(Kind, u64)) {
+    each_key(event, id, |kind, fingerprint| {
+        if kind != Kind::Position {
+            each(kind, fingerprint);
+        }
+    });
+    if let Some(position) = event.position() {
+        each(Kind::Place, of_place(event.destination(), event.lane(), position));
+    }
+}
+
+/// Calls `each` with every key that an event in memory is found by.
 pub(crate) fn each_key(event: &EventRef<'_>, id: EventId, mut each: impl FnMut(Kind, u64)) {
     if !event.trace().is_zero() {
         each(Kind::Trace, of_trace(event.trace()));
@@ -126,7 +158,11 @@ pub(crate) fn of_term(term: &Term) -> Option<Vec<(Kind, u64)>> {
         Term::Free(Free::Span(span)) => Some(vec![(Kind::Span, of_span(*span))]),
         Term::Free(Free::Context(context)) => Some(vec![(Kind::Span, of_span(context.span))]),
         Term::Free(Free::Position(at)) => {
-            Some(vec![(Kind::Position, of_position(&at.destination, &at.lane, at.position))])
+            let at = (&at.destination, &at.lane, at.position);
+            Some(vec![
+                (Kind::Position, of_position(at.0, at.1, at.2)),
+                (Kind::Place, of_place(at.0, at.1, at.2)),
+            ])
         }
         Term::Free(Free::Word(word)) if !word.is_empty() => Some(texts(word)),
         Term::Field { negated: false, field, comparison: Comparison::Equal, value: Literal::Text(text) }

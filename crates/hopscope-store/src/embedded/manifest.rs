@@ -13,7 +13,8 @@ pub(crate) const NEW_FILE: &str = "MANIFEST.new";
 /// feed. The checksum is of the number and of what follows the line; in format 1, of what follows alone.
 const MAGIC: &str = "hopscope-manifest ";
 
-/// The format that is written. Format 1 had segments of several days of receipt, and no merged ones.
+/// The format that is written. Format 1 had segments of several days of receipt, no merged ones, and key indexes
+/// of their first format.
 pub(crate) const FORMAT: u32 = 2;
 
 /// Most bytes of a manifest: about 200,000 segments.

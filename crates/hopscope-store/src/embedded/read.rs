@@ -1,7 +1,7 @@
 //! Reads over one tenant's folder: every source proposes rows, the first of them in order are loaded.
 
 use super::collect::{At, Collect, Direction};
-use super::fingerprint::{Kind, of_key, of_term};
+use super::fingerprint::{Kind, in_segments, of_key, of_term};
 use super::folder::Folder;
 use super::segment::{Damaged, FILTER, Failed, IDENTITY, KEYS, Segment, ranges_of};
 use super::table::Table;
@@ -316,7 +316,8 @@ impl Read<'_> {
         keys: &[Key],
         collect: &mut Collect,
     ) -> Result<(), Error> {
-        let proposed = segment.rows_under(keys.iter().filter_map(of_key).collect()).map_err(Failed::Damaged);
+        let proposed =
+            segment.rows_under(keys.iter().flat_map(in_segments).collect()).map_err(Failed::Damaged);
         let Some(ranges) = self.or_damage(segment, proposed)? else { return Ok(()) };
         let wanted = |event: &EventRef<'_>| keys.iter().any(|key| event_matches(key, event));
         if ranges.iter().map(|range| range.end - range.start).sum::<u32>() <= DIRECT_ROWS {

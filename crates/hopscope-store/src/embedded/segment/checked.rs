@@ -60,6 +60,11 @@ impl CheckedFile {
         self.len
     }
 
+    /// Damage of this file.
+    pub fn damaged(&self, what: String) -> Damaged {
+        Damaged { file: self.name.clone(), what }
+    }
+
     /// Bytes of a range, out of verified blocks.
     pub fn read(&self, start: u64, len: usize) -> Result<Bytes, Damaged> {
         let damaged = |what: String| Damaged { file: self.name.clone(), what };

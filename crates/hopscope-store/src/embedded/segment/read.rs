@@ -193,8 +193,7 @@ impl Segment {
         let events = CheckedFile::open(&**dir, folder, &events, event_len, event_blocks)?;
         let key_file = CheckedFile::open(&**dir, folder, &keys, key_len, key_blocks)?;
         let extra = CheckedFile::open(&**dir, folder, &extra, extra_len, extra_blocks)?;
-        let keys = KeyIndex::new(key_file, entry.rows, sums.head.keys);
-        let keys = keys.ok_or_else(|| damaged("does not fit its key index".to_owned()))?;
+        let keys = KeyIndex::new(key_file, entry.rows, sums.head.keys).map_err(damaged)?;
         let caches = Arc::clone(caches);
         let (dir, id, retired) = (Arc::clone(dir), entry.id(), AtomicBool::new(false));
         let remains = Remains { dir, tenant: tenant.clone(), id, retired };

@@ -5,7 +5,7 @@ use super::columns::{Names, Place, record_batch, schema};
 use super::draft::{Draft, Summed};
 use super::{Extra, SummaryRow, day_of, keys, sums};
 use crate::embedded::dir::Dir;
-use crate::embedded::fingerprint::each_key;
+use crate::embedded::fingerprint::each_key_in_segment;
 use crate::embedded::frame;
 use crate::embedded::manifest::SegmentEntry;
 use crate::embedded::memtable::Memtable;
@@ -225,7 +225,7 @@ fn keys_of(names: &Names<'_>, places: &[Place]) -> (Vec<u8>, Vec<keys::Part>) {
         } else {
             hopscope_model::EventId(0)
         };
-        each_key(&event, id, |kind, fingerprint| writer.add(row as u32, kind, fingerprint));
+        each_key_in_segment(&event, id, |kind, fingerprint| writer.add(row as u32, kind, fingerprint));
     }
     writer.finish()
 }

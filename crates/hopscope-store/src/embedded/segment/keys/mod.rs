@@ -1,0 +1,341 @@
+//! The key index of a segment: for every kind of key, entries in order of fingerprint.
+//!
+//! An entry says where a run of rows begins that have a key, and bounds how many they are. Rows of one message
+//! lie together, so that most keys take one entry for all of them. An index only proposes: what the rows hold
+//! decides. So an entry keeps only as much of a fingerprint as tells keys of one segment apart well enough.
+//!
+//! The file is, for every kind, blocks of entries ([`packed`]) and then a fence for each: first fingerprint,
+//! length and number of entries. Only fences are in memory. Segments of format 1 ([`plain`]) are still read.
+
+mod packed;
+mod plain;
+
+use super::checked::{CheckedFile, Damaged};
+use crate::embedded::fingerprint::Kind;
+use crate::embedded::ints::{Malformed, Reader};
+use packed::{BLOCK_ENTRIES, Block, Entry, width_of};
+use plain::Plain;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Format of the parts that are written.
+const FORMAT: u32 = 2;
+
+const ROW_BITS: u32 = 24;
+const RUN_BITS: u32 = 4;
+const PREFIX_SHIFT: u32 = ROW_BITS + RUN_BITS;
+
+/// Most bits that are kept of a fingerprint.
+const PREFIX_BITS: u32 = u64::BITS - PREFIX_SHIFT;
+
+/// Bits of the fingerprint of a place in a lane.
+const PLACE_BITS: u32 = 56;
+
+/// Most rows of a segment.
+pub(crate) const ROWS_MAX: u32 = 1 << ROW_BITS;
+
+/// Longest run of one entry, as a power of two.
+const RUN_CODE_MAX: u32 = (1 << RUN_BITS) - 1;
+
+/// Bytes of a fence: first fingerprint, bytes and entries of its block.
+const FENCE_BYTES: usize = 16;
+
+/// Where fingerprints leap farther than this, another lane begins, and with it a block; unless that were short.
+const LEAP: u64 = 1 << 24;
+
+/// Fewest entries of a block that ends at a leap.
+const LEAP_ENTRIES_MIN: usize = BLOCK_ENTRIES / 8;
+
+/// What one kind's part of the file holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Part {
+    /// Format of the part; 1 where it is not said.
+    #[serde(default = "format_1")]
+    pub format: u32,
+    /// Entries.
+    pub count: u32,
+    /// Bits that are kept of a fingerprint, from its top.
+    #[serde(default)]
+    pub fingerprint_bits: u32,
+    /// Number of blocks.
+    #[serde(default)]
+    pub blocks: u32,
+    /// Bytes of all blocks; their fences follow.
+    #[serde(default)]
+    pub block_bytes: u64,
+    /// In format 1: the first entry in every block of the file that the part is in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fences: Vec<u64>,
+}
+
+fn format_1() -> u32 {
+    1
+}
+
+/// Collects the keys of rows in their order.
+#[derive(Debug, Default)]
+pub(crate) struct Writer {
+    kinds: [OfKind; Kind::ALL.len()],
+    places: Vec<Entry>,
+}
+
+#[derive(Debug, Default)]
+struct OfKind {
+    /// Prefix, first row and run code in eight bytes: there are several of them for every row of a segment.
+    entries: Vec<u64>,
+    /// Runs that the last row was part of: fingerprint, first row, last row.
+    open: Vec<(u64, u32, u32)>,
+}
+
+impl Writer {
+    /// Adds a key of a row. Rows come in order.
+    pub fn add(&mut self, row: u32, kind: Kind, fingerprint: u64) {
+        let Self { kinds, places } = self;
+        let OfKind { entries, open } = &mut kinds[kind as usize];
+        let own = match kind {
+            Kind::Place => fingerprint >> (u64::BITS - PLACE_BITS),
+            _ => fingerprint >> PREFIX_SHIFT,
+        };
+        // Runs that did not come up to the row before are over.
+        open.retain(|run| {
+            let alive = run.2 + 1 >= row;
+            if !alive {
+                close(kind, run, entries, places);
+            }
+            alive
+        });
+        let known = open.iter_mut().find(|run| run.0 == own && run.2 - run.1 + 1 < 1 << RUN_CODE_MAX);
+        match known {
+            Some(run) => run.2 = row,
+            None => open.push((own, row, row)),
+        }
+    }
+
+    /// The file, and where its parts are.
+    pub fn finish(self) -> (Vec<u8>, Vec<Part>) {
+        let mut bytes = Vec::new();
+        let Self { kinds, mut places } = self;
+        let parts = Kind::ALL.into_iter().zip(kinds).map(|(kind, OfKind { mut entries, open })| {
+            open.iter().for_each(|run| close(kind, run, &mut entries, &mut places));
+            if kind == Kind::Place {
+                places.sort_unstable_by_key(|entry| (entry.fingerprint, entry.row));
+                return write_part(&mut bytes, PLACE_BITS, &places);
+            }
+            entries.sort_unstable();
+            let bits = fingerprint_bits(kind, entries.len());
+            let kept = |entry: &u64| {
+                let entry = plain::unpacked(*entry);
+                Entry { fingerprint: entry.fingerprint >> (PREFIX_BITS - bits), ..entry }
+            };
+            write_part(&mut bytes, bits, &entries.iter().map(kept).collect::<Vec<_>>())
+        });
+        let parts = parts.collect();
+        (bytes, parts)
+    }
+}
+
+/// Turns a run that is over into an entry.
+fn close(kind: Kind, run: &(u64, u32, u32), entries: &mut Vec<u64>, places: &mut Vec<Entry>) {
+    let (fingerprint, row, last) = *run;
+    let code = (last - row + 1).next_power_of_two().trailing_zeros();
+    match kind {
+        Kind::Place => places.push(Entry { fingerprint, row, code }),
+        _ => entries.push(fingerprint << PREFIX_SHIFT | u64::from(row) << RUN_BITS | u64::from(code)),
+    }
+}
+
+/// How much of a fingerprint to keep: in each segment one look-up of a thousand then meets a row that has not
+/// its key, which are 2 % of all look-ups in 24 segments. Spans are asked for by the hundred thousand, to find
+/// out which events of a log are sealed already: for them one in sixteen thousand does.
+fn fingerprint_bits(kind: Kind, entries: usize) -> u32 {
+    let spare = if kind == Kind::Span { 14 } else { 10 };
+    (width_of(entries as u64) + spare).min(PREFIX_BITS)
+}
+
+fn write_part(bytes: &mut Vec<u8>, fingerprint_bits: u32, entries: &[Entry]) -> Part {
+    let start = bytes.len();
+    let mut fences: Vec<u8> = Vec::new();
+    let mut rest = entries;
+    while let Some(first) = rest.first() {
+        let (block, behind) = rest.split_at(block_len(rest));
+        let block_start = bytes.len();
+        packed::encode(bytes, block);
+        fences.extend_from_slice(&first.fingerprint.to_le_bytes());
+        fences.extend_from_slice(&((bytes.len() - block_start) as u32).to_le_bytes());
+        fences.extend_from_slice(&(block.len() as u32).to_le_bytes());
+        rest = behind;
+    }
+    let block_bytes = (bytes.len() - start) as u64;
+    bytes.extend_from_slice(&fences);
+    let blocks = (fences.len() / FENCE_BYTES) as u32;
+    Part {
+        format: FORMAT,
+        count: entries.len() as u32,
+        fingerprint_bits,
+        blocks,
+        block_bytes,
+        fences: Vec::new(),
+    }
+}
+
+/// Entries of the next block.
+fn block_len(entries: &[Entry]) -> usize {
+    let most = entries.len().min(BLOCK_ENTRIES);
+    let leap = |number: &usize| entries[*number].fingerprint - entries[number - 1].fingerprint > LEAP;
+    (LEAP_ENTRIES_MIN..most).find(leap).unwrap_or(most)
+}
+
+/// The key index of a segment, to read.
+#[derive(Debug)]
+pub(crate) struct KeyIndex {
+    file: CheckedFile,
+    rows: u32,
+    parts: Vec<OpenPart>,
+}
+
+#[derive(Debug)]
+enum OpenPart {
+    Plain(Plain),
+    Packed { start: u64, part: Part },
+}
+
+/// First fingerprint, place in the file and entries of every block of a part.
+#[derive(Debug)]
+pub(crate) struct Fences {
+    firsts: Vec<u64>,
+    blocks: Vec<(Range<u64>, u32)>,
+}
+
+impl KeyIndex {
+    /// Takes the file, if its length fits its parts; says why where it does not.
+    pub fn new(file: CheckedFile, rows: u32, parts: Vec<Part>) -> Result<Self, String> {
+        let mut start = 0u64;
+        let mut opened = Vec::with_capacity(parts.len());
+        for part in parts {
+            let (part, bytes) = open_part(start, part)?;
+            opened.push(part);
+            start = start.saturating_add(bytes);
+        }
+        match start == file.byte_len() && opened.len() <= Kind::ALL.len() {
+            true => Ok(Self { file, rows, parts: opened }),
+            false => Err("does not fit its key index".to_owned()),
+        }
+    }
+
+    /// Rows that may be under any of these fingerprints; `fingerprints` in order.
+    pub fn rows_under(&self, kind: Kind, fingerprints: &[u64]) -> Result<Vec<Range<u32>>, Damaged> {
+        let mut found = Vec::new();
+        self.probe(kind, fingerprints, |_, rows| found.push(rows))?;
+        Ok(found)
+    }
+
+    /// Calls `each` with every fingerprint (by its place) and the rows that may be under it; `fingerprints` in
+    /// order. Every block is read once at most, however many fingerprints there are.
+    pub fn probe(
+        &self,
+        kind: Kind,
+        fingerprints: &[u64],
+        mut each: impl FnMut(usize, Range<u32>),
+    ) -> Result<(), Damaged> {
+        let each = |place: usize, entry: Entry| {
+            let rows = entry.rows();
+            if rows.start < self.rows {
+                each(place, rows.start..rows.end.min(self.rows));
+            }
+        };
+        match self.parts.get(kind as usize) {
+            // Segments from before there was that kind.
+            None => Ok(()),
+            Some(OpenPart::Plain(plain)) => plain.probe(&self.file, fingerprints, each),
+            Some(OpenPart::Packed { start, part }) => self.probe_packed(*start, part, fingerprints, each),
+        }
+    }
+
+    fn probe_packed(
+        &self,
+        start: u64,
+        part: &Part,
+        fingerprints: &[u64],
+        mut each: impl FnMut(usize, Entry),
+    ) -> Result<(), Damaged> {
+        if part.count == 0 {
+            return Ok(());
+        }
+        let fences = self.fences(start, part)?;
+        let mut loaded = None;
+        for (place, fingerprint) in fingerprints.iter().enumerate() {
+            let kept = fingerprint >> (u64::BITS - part.fingerprint_bits);
+            // The block before the first fence past it may end with it.
+            let mut number = fences.firsts.partition_point(|first| *first < kept).saturating_sub(1);
+            while let Some(first) = fences.firsts.get(number).filter(|first| **first <= kept) {
+                let (range, count) = &fences.blocks[number];
+                if loaded.as_ref().is_none_or(|(loaded, _)| *loaded != number) {
+                    loaded = Some((number, self.file.read(range.start, (range.end - range.start) as usize)?));
+                }
+                if let Some((_, bytes)) = &loaded {
+                    let block = Block::new(bytes, *first, *count as usize).map_err(|odd| self.odd(odd))?;
+                    block.under(kept).for_each(|entry| each(place, entry));
+                }
+                number += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn fences(&self, start: u64, part: &Part) -> Result<Arc<Fences>, Damaged> {
+        let bytes = self.file.read(start + part.block_bytes, part.blocks as usize * FENCE_BYTES)?;
+        read_fences(start, part, &bytes).map(Arc::new).map_err(|odd| self.odd(odd))
+    }
+
+    fn odd(&self, odd: Malformed) -> Damaged {
+        self.file.damaged(format!("key index {}", odd.0))
+    }
+
+    /// The file.
+    pub fn file(&self) -> &CheckedFile {
+        &self.file
+    }
+}
+
+fn open_part(start: u64, part: Part) -> Result<(OpenPart, u64), String> {
+    let misfit = || "does not fit its key index".to_owned();
+    match part.format {
+        1 => {
+            let plain = Plain::new(start, part.count, part.fences).ok_or_else(misfit)?;
+            let bytes = plain.bytes();
+            Ok((OpenPart::Plain(plain), bytes))
+        }
+        FORMAT => {
+            let fences = u64::from(part.blocks) * FENCE_BYTES as u64;
+            let bytes = part.block_bytes.checked_add(fences).ok_or_else(misfit)?;
+            let sound =
+                (1..=PLACE_BITS).contains(&part.fingerprint_bits) && (part.count == 0) == (part.blocks == 0);
+            sound.then_some((OpenPart::Packed { start, part }, bytes)).ok_or_else(misfit)
+        }
+        newer => Err(format!("key index was written by a newer hopscope format={newer} known={FORMAT}")),
+    }
+}
+
+fn read_fences(start: u64, part: &Part, bytes: &[u8]) -> Result<Fences, Malformed> {
+    let mut reader = Reader::new(bytes);
+    let mut fences = Fences { firsts: Vec::new(), blocks: Vec::new() };
+    let (mut place, mut entries) = (start, 0u64);
+    for _ in 0..part.blocks {
+        let first = reader.u64()?;
+        let (len, count) = (reader.u32()?, reader.u32()?);
+        if count as usize > BLOCK_ENTRIES || fences.firsts.last().is_some_and(|last| *last > first) {
+            return Err(Malformed("has an odd fence"));
+        }
+        let end = place + u64::from(len);
+        fences.firsts.push(first);
+        fences.blocks.push((place..end, count));
+        (place, entries) = (end, entries + u64::from(count));
+    }
+    match place == start + part.block_bytes && entries == u64::from(part.count) {
+        true => Ok(fences),
+        false => Err(Malformed("has other blocks than it says")),
+    }
+}
+
+#[cfg(test)]
+mod tests;
