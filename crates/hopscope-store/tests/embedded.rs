@@ -1,5 +1,5 @@
 //! The contract kit against the embedded store: as appended, sealed after every append, reopened after every
-//! append, sealed by itself all the time, and on a real disk.
+//! append, merged after every append, sealed and merged by itself all the time, and on a real disk.
 
 use hopscope_store::embedded::sim_dir::SimDir;
 use hopscope_store::embedded::{Embedded, Options};
@@ -29,6 +29,24 @@ mod sealed {
             let embedded = Arc::clone(&embedded);
             Box::pin(async move {
                 embedded.seal().await.expect("seal");
+                store
+            })
+        })
+    }
+    hopscope_store::store_kit!(subject());
+}
+
+mod merged {
+    use super::*;
+
+    fn subject() -> kit::Subject {
+        let embedded = open(&SimDir::new());
+        let store: Arc<dyn Store> = Arc::<Embedded>::clone(&embedded);
+        kit::Subject::new(store).with_hook(move |store| {
+            let embedded = Arc::clone(&embedded);
+            Box::pin(async move {
+                embedded.seal().await.expect("seal");
+                embedded.compact().await.expect("compact");
                 store
             })
         })
@@ -67,11 +85,12 @@ mod sealed_and_reopened {
     hopscope_store::store_kit!(subject());
 }
 
-mod sealing_in_the_background {
+mod sealing_and_merging_in_the_background {
     use super::*;
 
     fn subject() -> kit::Subject {
-        let options = Options { seal_rows: 4, metadata_bytes_max: 1, ..Options::default() };
+        let options =
+            Options { seal_rows: 4, compact_segments_max: 2, metadata_bytes_max: 1, ..Options::default() };
         kit::Subject::new(open_with(&SimDir::new(), options))
     }
     hopscope_store::store_kit!(subject());

@@ -120,6 +120,8 @@ fn every_earlier_format_opens_answers_and_goes_on() {
             assert_eq!(store.check(Depth::Full).await.expect("checks").findings, [], "{version}");
             store.seal().await.expect("sealed");
             assert_eq!(told(&store).await, expected, "{version}, sealed");
+            store.compact().await.expect("merged");
+            assert_eq!(told(&store).await, expected, "{version}, merged");
             store.append(kit::batch(NOW_NS, &kit::message(1, "payment"))).await.expect("stored");
             let longer = told(&store).await;
             assert!(longer.lines().count() > expected.lines().count(), "{version}, appended");
@@ -127,7 +129,9 @@ fn every_earlier_format_opens_answers_and_goes_on() {
             let store = open();
             assert_eq!(told(&store).await, longer, "{version}, reopened");
             store.seal().await.expect("sealed");
-            assert_eq!(told(&store).await, longer, "{version}, sealed and reopened");
+            store.compact().await.expect("merged");
+            assert_eq!(told(&store).await, longer, "{version}, sealed, merged and reopened");
+            assert_eq!(store.check(Depth::Full).await.expect("checks").findings, [], "{version}");
         });
     }
 }

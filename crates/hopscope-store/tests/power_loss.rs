@@ -10,7 +10,7 @@ use hopscope_store::embedded::simulate::Driven;
 use hopscope_store::embedded::{Options, WalMode};
 use hopscope_store::kit::random::Random;
 use hopscope_store::kit::{self, NOW_NS, random};
-use hopscope_store::{Aggregation, Counted, Depth, Dimension, ErrorKind, Page};
+use hopscope_store::{Aggregation, Counted, Depth, Dimension, ErrorKind, Page, Retention};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
@@ -29,6 +29,8 @@ const FEW: u64 = 10 * LOSSES_PER_RUN;
 
 /// Operations within which a fault strikes, in the lives that have one.
 const FAULT_WITHIN: u64 = 40;
+
+const DAY_NS: i64 = 86_400 * kit::SECOND_NS;
 
 type Prepare = fn(&SimDir);
 
@@ -66,15 +68,17 @@ fn tally(number: u64) -> Tally {
     Tally { service: number.to_string(), temporality, ..kit::sent(number, 1, 1) }
 }
 
-/// What is stored, of events and of tallies alike: which must be the same.
-fn stored_both(store: &Driven) -> Result<Vec<u64>, String> {
+/// What is stored, of events and of tallies alike: which must be the same, of what no policy drops.
+fn stored_both(store: &Driven, told: &Told) -> Result<Vec<u64>, String> {
     let (mut events, mut tallies) = (stored(store)?, counted(store)?);
     events.sort_unstable();
     tallies.sort_unstable();
-    if events == tallies {
+    let kept = |numbers: &[u64]| numbers.iter().copied().filter(|number| told.keeps(*number)).collect();
+    let (kept_events, kept_tallies): (Vec<u64>, Vec<u64>) = (kept(&events), kept(&tallies));
+    if kept_events == kept_tallies {
         return Ok(events);
     }
-    Err(format!("{} events and {} tallies differ", events.len(), tallies.len()))
+    Err(format!("{} events and {} tallies differ", kept_events.len(), kept_tallies.len()))
 }
 
 fn sorted(numbers: Result<Vec<u64>, String>) -> Vec<u64> {
@@ -92,6 +96,10 @@ fn event(number: u64) -> MessageEvent {
 struct Told {
     /// The next sequence number.
     next: u64,
+    /// When each number was received first.
+    received_ns: Vec<i64>,
+    /// What was received before may have been dropped.
+    keep_since_ns: i64,
     /// Must be there after any loss of power.
     promised: BTreeSet<u64>,
     /// Acknowledged in a mode that promises nothing yet.
@@ -99,20 +107,33 @@ struct Told {
 }
 
 impl Told {
+    /// Numbers of a new batch, and when it is received. Every sixty numbers are of another day.
+    fn numbers(&mut self, count: u64) -> (Vec<u64>, i64) {
+        let numbers: Vec<u64> = (self.next..self.next + count).collect();
+        let received_ns = NOW_NS + (self.next / 60) as i64 * DAY_NS + self.next as i64;
+        self.received_ns.extend(numbers.iter().map(|_| received_ns));
+        self.next += count;
+        (numbers, received_ns)
+    }
+
+    /// Whether no policy drops that number.
+    fn keeps(&self, number: u64) -> bool {
+        self.received_ns.get(number as usize).is_none_or(|received| *received >= self.keep_since_ns)
+    }
+
     fn acknowledge(&mut self, numbers: Vec<u64>, mode: WalMode) {
         let told = if mode == WalMode::Sync { &mut self.promised } else { &mut self.written };
         told.extend(numbers);
     }
 }
 
-/// Appends and seals; whatever fails, it goes on as long as it has something to do.
+/// Appends, seals, merges and drops; whatever fails, it goes on as long as it has something to do.
 fn live(store: &Driven, mode: WalMode, random: &mut Random, told: &mut Told) {
     for _ in 0..1 + random.below(8) {
         let mut groups = Vec::new();
         for _ in 0..1 + random.below(3) {
-            let mut builder = BatchBuilder::new(Tenant::default(), Source::Otlp, NOW_NS + told.next as i64);
-            let numbers: Vec<u64> = (0..1 + random.below(8)).map(|offset| told.next + offset).collect();
-            told.next += numbers.len() as u64;
+            let (numbers, received_ns) = told.numbers(1 + random.below(8));
+            let mut builder = BatchBuilder::new(Tenant::default(), Source::Otlp, received_ns);
             for number in &numbers {
                 builder.push_event(&event(*number));
                 builder.push_tally_owned(&tally(*number));
@@ -138,6 +159,14 @@ fn live(store: &Driven, mode: WalMode, random: &mut Random, told: &mut Told) {
         if random.chance(3) {
             let _ = store.seal_one();
         }
+        if random.chance(3) {
+            let _ = store.compact_one(random.chance(2));
+        }
+        if random.chance(12) {
+            let oldest = random.below(told.next) as usize;
+            told.keep_since_ns = told.keep_since_ns.max(told.received_ns[oldest]);
+            let _ = store.retain(&Retention { keep_since_ns: told.keep_since_ns });
+        }
         if matches!(mode, WalMode::Interval(_)) && random.chance(3) && store.sync_log().is_ok() {
             told.promised.append(&mut told.written);
         }
@@ -146,12 +175,12 @@ fn live(store: &Driven, mode: WalMode, random: &mut Random, told: &mut Told) {
 
 /// Holds what the store has against what clients were told.
 fn inspect(store: &Driven, told: &Told) -> Result<(), String> {
-    let numbers = stored_both(store)?;
+    let numbers = stored_both(store, told)?;
     let distinct: BTreeSet<u64> = numbers.iter().copied().collect();
     if distinct.len() != numbers.len() {
         return Err(format!("{} events are there twice", numbers.len() - distinct.len()));
     }
-    let lost = told.promised.difference(&distinct).count();
+    let lost = told.promised.difference(&distinct).filter(|number| told.keeps(**number)).count();
     if lost > 0 {
         return Err(format!("{lost} of {} promised are missing", told.promised.len()));
     }
@@ -166,7 +195,13 @@ fn inspect(store: &Driven, told: &Told) -> Result<(), String> {
 }
 
 fn options(mode: WalMode) -> Options {
-    Options { seal_rows: 20, wal_mode: mode, ..Options::default() }
+    Options {
+        seal_rows: 20,
+        compact_rows: 200,
+        compact_segments_max: 3,
+        wal_mode: mode,
+        ..Options::default()
+    }
 }
 
 fn open(disk: &SimDir, mode: WalMode) -> Result<Driven, String> {

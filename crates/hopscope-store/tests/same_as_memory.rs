@@ -1,4 +1,4 @@
-//! Property: whatever is appended, and sealed or reopened in between, the embedded store answers as the memory
+//! Property: whatever is appended, and sealed, merged or reopened in between, the embedded store answers as the memory
 //! store does.
 
 use hopscope_model::query::Time;
@@ -73,18 +73,26 @@ async fn check(seed: u64) {
     let mut random = Random(seed);
     let memory = Memory::new();
     let dir = SimDir::new();
-    let options = Options { seal_rows: 1 + random.below(60) as usize, ..Options::default() };
+    let options = Options {
+        seal_rows: 1 + random.below(60) as usize,
+        compact_rows: 20 + random.below(100) as usize,
+        compact_segments_max: 2 + random.below(20) as usize,
+        ..Options::default()
+    };
+    // Batches of one day or of several.
+    let apart_s = [1, 1, 40_000][random.below(3) as usize];
     let open = || Embedded::open_in(Arc::new(dir.clone()), options.clone()).expect("open");
     let mut embedded = open();
     let mut sent = Vec::new();
     for number in 0..2 + random.below(8) {
-        let batch = random::batch(&mut random, number as i64, 12, &mut sent);
+        let batch = random::batch(&mut random, number as i64 * apart_s, 12, &mut sent);
         let expected = memory.append(batch.clone()).await.expect("append");
         let appended = embedded.append(batch).await.expect("append");
         assert!(appended.stored >= expected.stored, "old duplicates may be found later, never lost");
-        match random.below(4) {
-            0 => embedded.seal().await.expect("seal"),
-            1 => {
+        match random.below(6) {
+            0 | 1 => embedded.seal().await.expect("seal"),
+            2 => embedded.compact().await.expect("compact"),
+            3 => {
                 drop(embedded);
                 embedded = open();
             }

@@ -1,6 +1,7 @@
 //! [`Folder`]: one tenant's folder, its log, its tables in memory and its segments. No thread and no async in
 //! here: whoever drives it decides when, which is how a simulation can.
 
+use super::compact::Compaction;
 use super::dir::Dir;
 use super::frame;
 use super::manifest::{Gap, Manifest};
@@ -12,6 +13,7 @@ use super::wal::{Log, Record};
 use crate::{Appended, Error, ErrorKind};
 use hopscope_model::{Batch, Tenant};
 use std::io;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// Most tables that wait to be sealed; while there are as many, the newest one grows on.
@@ -31,6 +33,9 @@ pub(crate) struct Folder {
     log: Mutex<Log>,
     /// Held while the manifest changes.
     pub(super) manifest: Mutex<Manifest>,
+    /// A write of the manifest failed: the one on the disk may be that one or the one before.
+    pub(super) manifest_unsure: AtomicBool,
+    pub(super) compaction: Compaction,
 }
 
 /// What a read sees, all at one time.
@@ -104,7 +109,8 @@ impl Folder {
         let first_log = manifest.first_log;
         let state = RwLock::new(Arc::new(State { active, frozen, first_log, segments, gaps }));
         let (log, manifest) = (Mutex::new(log), Mutex::new(manifest));
-        Ok(Self { dir, tenant, options, caches, state, log, manifest })
+        let (manifest_unsure, compaction) = (AtomicBool::new(false), Compaction::default());
+        Ok(Self { dir, tenant, options, caches, state, log, manifest, manifest_unsure, compaction })
     }
 
     /// What there is now.

@@ -6,6 +6,7 @@
 
 mod check;
 mod collect;
+mod compact;
 mod count;
 pub mod dir;
 mod fingerprint;
@@ -26,6 +27,7 @@ pub mod simulate;
 mod table;
 mod wal;
 
+pub use compact::{Level, Status};
 pub use options::{Options, WalMode};
 pub use real_dir::RealDir;
 
@@ -34,6 +36,7 @@ use crate::{
     Retention, Store,
 };
 use async_trait::async_trait;
+use compact::Eagerness;
 use dir::Dir;
 use folder::{Folder, io_error, locked};
 use hopscope_model::{Batch, Coverage, Evidence, Key, Limits, Query, Tenant};
@@ -109,6 +112,22 @@ impl Embedded {
     pub async fn seal(&self) -> Result<(), Error> {
         let writers: Vec<Arc<Writer>> = locked(&self.tenants).values().cloned().collect();
         blocking(move || writers.iter().try_for_each(|writer| writer.folder().seal_all())).await
+    }
+
+    /// Merges the segments of every day into as few as can be, now. Merging happens by itself where it pays;
+    /// this is for copies of the folder, and for tests.
+    pub async fn compact(&self) -> Result<(), Error> {
+        let writers: Vec<Arc<Writer>> = locked(&self.tenants).values().cloned().collect();
+        let compact = |writer: &Arc<Writer>| {
+            while writer.folder().compact_one(Eagerness::Everything, &|| Ok(()))? {}
+            Ok(())
+        };
+        blocking(move || writers.iter().try_for_each(compact)).await
+    }
+
+    /// How a tenant's segments are doing; `None` where it has nothing.
+    pub fn status(&self, tenant: &Tenant) -> Option<Status> {
+        self.writer(tenant).map(|writer| writer.folder().status())
     }
 
     fn writer(&self, tenant: &Tenant) -> Option<Arc<Writer>> {

@@ -23,6 +23,10 @@ pub struct Options {
     /// Bytes of log after which memory is sealed into a segment. While sealing is behind, the log and the one
     /// before it may each become twice as long: all that a start replays is four times this.
     pub seal_bytes: u64,
+    /// Events after which the sealed segments of a day are merged into one, and most events of a merged segment.
+    pub compact_rows: usize,
+    /// Sealed segments of a day after which they are merged, however few events they have.
+    pub compact_segments_max: usize,
     /// When the log is synced.
     pub wal_mode: WalMode,
     /// Most bytes of log records that one sync makes durable together. A group is what came in during the sync
@@ -46,6 +50,8 @@ impl Default for Options {
         Self {
             seal_rows: 262_144,
             seal_bytes: 64 << 20,
+            compact_rows: 4_194_304,
+            compact_segments_max: 16,
             wal_mode: WalMode::Sync,
             group_bytes_max: 1 << 20,
             disk_reserve_bytes: 256 << 20,

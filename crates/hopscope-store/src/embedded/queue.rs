@@ -1,5 +1,6 @@
 //! [`Writer`]: the queue in front of a tenant's log, and the thread that commits in groups.
 
+use super::compact::Eagerness;
 use super::folder::{Folder, Item, locked};
 use super::options::WalMode;
 use crate::{Appended, Error, ErrorKind};
@@ -12,6 +13,15 @@ use tokio::sync::oneshot;
 
 /// How long to wait after a seal that failed.
 const SEAL_RETRY: Duration = Duration::from_secs(1);
+
+/// How long to wait for something to merge.
+const COMPACT_RETRY: Duration = Duration::from_secs(10);
+
+/// How much less important than the others the compacting thread is.
+const COMPACT_NICE: i32 = 10;
+
+/// How long a merge waits for those that are more important, at most, between two units of its work.
+const GIVE_WAY: Duration = Duration::from_millis(5);
 
 /// A tenant's folder with its threads.
 #[derive(Debug)]
@@ -32,6 +42,8 @@ struct Shared {
     sealed: Condvar,
     /// It is over. Goes with the same mutex.
     wake_syncer: Condvar,
+    /// There may be something to merge, or it is over. Goes with the same mutex.
+    wake_compactor: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +77,7 @@ impl Writer {
             wake_sealer: Condvar::new(),
             sealed: Condvar::new(),
             wake_syncer: Condvar::new(),
+            wake_compactor: Condvar::new(),
         });
         let spawn = |name: String, run: fn(&Shared)| {
             let own = Arc::clone(&shared);
@@ -74,6 +87,7 @@ impl Writer {
         let mut threads = vec![
             spawn(format!("log-{tenant}"), write_until_stopped)?,
             spawn(format!("seal-{tenant}"), seal_until_stopped)?,
+            spawn(format!("merge-{tenant}"), compact_until_stopped)?,
         ];
         if let WalMode::Interval(_) = shared.folder.options.wal_mode {
             threads.push(spawn(format!("sync-{tenant}"), sync_until_stopped)?);
@@ -117,6 +131,7 @@ impl Writer {
         self.shared.wake_sealer.notify_all();
         self.shared.sealed.notify_all();
         self.shared.wake_syncer.notify_all();
+        self.shared.wake_compactor.notify_all();
         for thread in locked(&self.threads).drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the store panicked");
@@ -193,7 +208,40 @@ fn seal_until_stopped(shared: &Shared) {
         }
         locked(&shared.queue).seal_failed = failed;
         shared.sealed.notify_all();
+        shared.wake_compactor.notify_all();
     }
+}
+
+/// Merges whenever something was sealed, as long as there is something to merge. It gives way to everything
+/// else: a failure waits for the next seal, or for a while.
+fn compact_until_stopped(shared: &Shared) {
+    if let Err(error) = rustix::process::nice(COMPACT_NICE) {
+        tracing::debug!(%error, "the compacting thread has the priority of the others");
+    }
+    let go_on = || give_way(shared);
+    while !locked(&shared.queue).stopped {
+        let more = shared.folder.compact_one(Eagerness::WhenDue, &go_on).unwrap_or_else(|error| {
+            tracing::warn!(tenant = shared.folder.tenant.name(), %error, "could not merge segments");
+            false
+        });
+        if !more {
+            let queue = locked(&shared.queue);
+            if !queue.stopped {
+                drop(shared.wake_compactor.wait_timeout(queue, COMPACT_RETRY));
+            }
+        }
+    }
+}
+
+/// Between two units of a merge: waits a little while appends or a table to be sealed wait, and ends the merge
+/// when the store is closed.
+fn give_way(shared: &Shared) -> Result<(), Error> {
+    let mut queue = locked(&shared.queue);
+    if !queue.stopped && (!queue.waiting.is_empty() || shared.folder.has_frozen()) {
+        let woken = shared.sealed.wait_timeout(queue, GIVE_WAY);
+        queue = woken.unwrap_or_else(PoisonError::into_inner).0;
+    }
+    if queue.stopped { Err(stopped()) } else { Ok(()) }
 }
 
 /// Where sealing is far behind, the log waits for it, and the queue fills up behind the log. Not where sealing

@@ -11,6 +11,7 @@ use super::wal;
 use crate::{Error, Retained, Retention};
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 impl Folder {
     /// Finds out which rows before `until` a segment has already, so that they never count twice.
@@ -63,6 +64,7 @@ impl Folder {
     /// Seals the oldest table that waits; `false` when none does.
     pub fn seal_one(&self) -> Result<bool, Error> {
         let mut manifest = locked(&self.manifest);
+        self.confirm_manifest(&mut manifest)?;
         let state = self.state();
         let Some(table) = state.frozen.first() else { return Ok(false) };
         let rows = table.read().rows() as u32;
@@ -176,9 +178,19 @@ impl Folder {
 
     pub(super) fn write_manifest(&self, manifest: &mut Manifest, mut next: Manifest) -> Result<(), Error> {
         next.gaps = self.state().gaps.to_vec();
-        manifest::write(&*self.dir, self.tenant.name(), &next)
-            .map_err(io_error("cannot write the manifest"))?;
+        let written = manifest::write(&*self.dir, self.tenant.name(), &next);
+        self.manifest_unsure.store(written.is_err(), Ordering::Release);
+        written.map_err(io_error("cannot write the manifest"))?;
         *manifest = next;
         Ok(())
+    }
+
+    /// Makes sure that the manifest on the disk is this one. After a write of it that failed, it may name
+    /// segments that nobody counts on: they must not be written over before.
+    pub(super) fn confirm_manifest(&self, manifest: &mut Manifest) -> Result<(), Error> {
+        match self.manifest_unsure.load(Ordering::Acquire) {
+            true => self.write_manifest(manifest, manifest.clone()),
+            false => Ok(()),
+        }
     }
 }

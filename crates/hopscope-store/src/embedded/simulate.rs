@@ -1,11 +1,12 @@
 //! [`Driven`]: the embedded store without threads and without async, so that a simulation decides when each
 //! step happens. For tests.
 
+use super::compact::Eagerness;
 use super::dir::Dir;
 use super::folder::{Folder, Item};
 use super::options::Options;
 use super::read::Cancel;
-use crate::{Aggregated, Aggregation, Appended, CheckReport, Depth, Error, Found, Page};
+use crate::{Aggregated, Aggregation, Appended, CheckReport, Depth, Error, Found, Page, Retained, Retention};
 use hopscope_model::{Batch, Evidence, Key, Limits, Query, Tenant};
 use std::sync::Arc;
 
@@ -44,6 +45,17 @@ impl Driven {
     /// Begins a new log, and leaves the table before it to be sealed.
     pub fn freeze(&self) -> Result<(), Error> {
         self.0.freeze()
+    }
+
+    /// Merges one group of segments where that is due, or any: what the compacting thread does.
+    pub fn compact_one(&self, any: bool) -> Result<bool, Error> {
+        let eagerness = if any { Eagerness::Everything } else { Eagerness::WhenDue };
+        self.0.compact_one(eagerness, &|| Ok(()))
+    }
+
+    /// See [`Store::retain`](crate::Store::retain).
+    pub fn retain(&self, retention: &Retention) -> Result<Retained, Error> {
+        self.0.retain(retention)
     }
 
     /// See [`Store::search`](crate::Store::search).

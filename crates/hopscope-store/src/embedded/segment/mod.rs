@@ -9,6 +9,7 @@ mod decode;
 mod draft;
 mod id;
 pub(crate) mod keys;
+pub(crate) mod merge;
 mod read;
 pub(crate) mod sums;
 pub(crate) mod write;

@@ -13,8 +13,10 @@ use crate::embedded::fingerprint::Kind;
 use crate::embedded::frame;
 use crate::embedded::manifest::SegmentEntry;
 use crate::embedded::read::Cancel;
+use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
+use arrow_schema::ArrowError;
 use hopscope_model::{Batch, Tenant};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
@@ -304,6 +306,14 @@ impl Segment {
         }
     }
 
+    /// All columns of these rows (in order, not overlapping), a page at a time.
+    pub fn arrays(
+        &self,
+        ranges: &[Range<u32>],
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, ArrowError>> + use<>, Damaged> {
+        self.reader(None, Some(ranges))
+    }
+
     fn reader(
         &self,
         columns: Option<&[&[&str]]>,
@@ -341,7 +351,7 @@ impl Segment {
         })
     }
 
-    fn damaged(&self, what: &dyn std::fmt::Display) -> Damaged {
+    pub(super) fn damaged(&self, what: &dyn std::fmt::Display) -> Damaged {
         let [events, ..] = self.entry.id().file_names();
         Damaged { file: events, what: what.to_string() }
     }

@@ -10,7 +10,9 @@ use crate::embedded::frame;
 use crate::embedded::manifest::SegmentEntry;
 use crate::embedded::memtable::Memtable;
 use crate::tallying::thinned;
-use hopscope_model::{Batch, BatchBuilder, ProgressRow, SpanContext, Tenant, Text};
+use hopscope_model::{
+    Batch, BatchBuilder, EventId, EventRef, ProgressRow, SpanContext, SpanId, Tenant, Text,
+};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -21,6 +23,9 @@ use std::sync::Arc;
 
 /// Rows of one page: what one look-up decompresses of every column.
 const PAGE_ROWS: usize = 2_048;
+
+/// Rows of one row group: a sealed segment has one.
+const ROW_GROUP_ROWS: usize = 524_288;
 
 /// Rows that are arrow arrays at a time.
 pub(crate) const CHUNK_ROWS: usize = 16_384;
@@ -189,8 +194,8 @@ pub(crate) fn properties() -> WriterProperties {
         .set_compression(Compression::ZSTD(level))
         .set_data_page_row_count_limit(PAGE_ROWS)
         .set_write_batch_size(PAGE_ROWS)
-        // A segment is one row group: pages are what is skipped.
-        .set_max_row_group_row_count(Some(keys::ROWS_MAX as usize))
+        // A row group is in memory until it is full; what is skipped are pages.
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_column_statistics_enabled(ColumnPath::from("start_ns"), EnabledStatistics::Page);
     for column in
@@ -218,16 +223,16 @@ pub(crate) fn properties() -> WriterProperties {
 fn keys_of(names: &Names<'_>, places: &[Place]) -> (Vec<u8>, Vec<keys::Part>) {
     let mut writer = keys::Writer::default();
     for (row, at) in places.iter().enumerate() {
-        let event = names.event(*at);
-        // Only events without a span are found by their identity.
-        let id = if event.span() == hopscope_model::SpanId::ZERO {
-            event.id()
-        } else {
-            hopscope_model::EventId(0)
-        };
-        each_key_in_segment(&event, id, |kind, fingerprint| writer.add(row as u32, kind, fingerprint));
+        index_event(&mut writer, row as u32, &names.event(*at));
     }
     writer.finish()
+}
+
+/// Adds all keys of a row to an index.
+pub(crate) fn index_event(writer: &mut keys::Writer, row: u32, event: &EventRef<'_>) {
+    // Only events without a span are found by their identity.
+    let id = if event.span() == SpanId::ZERO { event.id() } else { EventId(0) };
+    each_key_in_segment(event, id, |kind, fingerprint| writer.add(row, kind, fingerprint));
 }
 
 fn summary_of(names: &mut Names<'_>, places: &[Place]) -> Option<Vec<SummaryRow>> {
