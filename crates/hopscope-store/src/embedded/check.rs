@@ -53,7 +53,9 @@ impl Folder {
                         Depth::Quick => Ok(()),
                         Depth::Full => opened.verify(),
                     });
-                    if let Err(Damaged { file: name, what }) = sound {
+                    if let Err(Damaged { file: name, what }) = sound
+                        && self.has_still(segment)
+                    {
                         let received_ns = Some(segment.entry.received_ns);
                         let finding = Finding { file: file(&name), what, received_ns, events: None };
                         // A read may have come upon it before.
@@ -71,11 +73,20 @@ impl Folder {
         Ok(())
     }
 
+    /// Whether a segment was neither merged nor dropped since.
+    fn has_still(&self, segment: &Segment) -> bool {
+        self.state().segments.iter().any(|other| other.id() == segment.id())
+    }
+
     fn check_log(&self, number: u64, depth: Depth, report: &mut CheckReport) {
         let name = wal::file_name(number);
         let path = format!("{}/{name}", self.tenant.name());
         report.files += 1;
         let mut find = |what: String, received_ns: Option<(i64, i64)>, events: Option<u64>| {
+            // It may have been sealed while it was looked at.
+            if number < self.state().first_log {
+                return;
+            }
             let finding = Finding { file: path.clone(), what, received_ns, events };
             if !report.findings.contains(&finding) {
                 report.findings.push(finding);
