@@ -14,6 +14,7 @@ use std::process::{Command, Stdio};
 const BENCHES: &[(&str, Bench)] = &[
     ("decode", Bench::Target("hopscope-wire", "decode")),
     ("store", Bench::Target("hopscope-store", "store")),
+    ("replay", Bench::Target("hopscope-store", "replay")),
     ("ingest", Bench::Target("hopscope-server", "ingest")),
     ("trace", Bench::Target("hopscope", "huge_trace")),
     ("context", Bench::Target("hopscope-sdk", "context")),

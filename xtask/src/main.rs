@@ -9,6 +9,7 @@ mod bench;
 mod brokers;
 mod capabilities;
 mod demo;
+mod faults;
 mod package;
 mod python;
 mod run;
@@ -43,6 +44,9 @@ enum Chore {
     Demo(demo::Options),
     /// Run the benchmarks and compare each figure with its gate
     Bench(bench::Options),
+    /// Kill, cut the power, fill the disk or flip bits, again and again, and look for what is lost
+    #[command(subcommand)]
+    Faults(faults::Campaign),
     /// Package the crates that applications depend on, and look at what is inside
     Package(package::Options),
     /// Compare the public surface of those crates with docs/api, or write it
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
         Chore::Tidy(options) => tidy::tidy(&options),
         Chore::Demo(options) => demo::demo(&options),
         Chore::Bench(options) => bench::bench(&options),
+        Chore::Faults(campaign) => faults::faults(campaign),
         Chore::Package(options) => package::package(&options),
         Chore::Api(options) => api::api(&options),
         Chore::Size => size::size(),

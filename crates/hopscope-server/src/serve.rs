@@ -1,7 +1,7 @@
 //! The server, top to bottom.
 
 use crate::api::{self, Api};
-use crate::config::{Config, MEMORY};
+use crate::config::{Config, MEMORY, WalMode};
 use crate::ingest::{Ingest, Sink};
 use crate::ledger::Ledger;
 use crate::listen::{self, Connections, Protocol};
@@ -9,11 +9,12 @@ use crate::live::Live;
 use crate::receive::{Amqp, Kafka, Nats, OtlpGrpc, OtlpHttp, Receiver};
 use crate::{Error, ErrorKind};
 use hopscope_store::Store;
-use hopscope_store::embedded::{Embedded, Options};
+use hopscope_store::embedded::{self, Embedded, Options};
 use hopscope_store::memory::Memory;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -207,10 +208,20 @@ impl Opened {
     }
 }
 
+fn wal_mode(config: &Config) -> embedded::WalMode {
+    match config.wal_mode {
+        WalMode::Sync => embedded::WalMode::Sync,
+        WalMode::Interval => embedded::WalMode::Interval(Duration::from_millis(config.wal_interval_ms)),
+        WalMode::None => embedded::WalMode::None,
+    }
+}
+
 fn options(config: &Config) -> Options {
     Options {
         seal_rows: config.seal_rows,
         seal_bytes: config.seal_bytes as u64,
+        wal_mode: wal_mode(config),
+        disk_reserve_bytes: config.disk_reserve_bytes as u64,
         // What ingest let in is bounded already: the store's own limits must not be the narrower ones.
         wal_queue_bytes_max: config.queue_bytes_max,
         batch_bytes_max: config.queue_bytes_max,

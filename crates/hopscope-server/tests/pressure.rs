@@ -128,3 +128,18 @@ async fn stopping_finishes_what_is_under_way() {
     stopping.await.expect("no panic").expect("gracefully");
     assert_eq!(ledger.counts().stored, 1);
 }
+
+#[tokio::test]
+async fn a_disk_with_less_free_than_the_reserve_refuses_and_reads_go_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().display().to_string();
+    let rig = Rig::with(Config::on_free_ports(data.clone())).await;
+    assert_eq!(rig.send(&request("checkout", vec![send_span(1, 1, 1)])).await.status(), 200);
+    rig.stop().await;
+    let rig = Rig::with(Config { disk_reserve_bytes: usize::MAX, ..Config::on_free_ports(data) }).await;
+    let refused = rig.send(&request("checkout", vec![send_span(1, 2, 2)])).await;
+    assert_eq!(refused.status(), 503);
+    assert!(refused.headers().contains_key("retry-after"));
+    assert_eq!(rig.events_of(1).await, 1);
+    rig.stop().await;
+}

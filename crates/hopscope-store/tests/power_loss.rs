@@ -366,6 +366,33 @@ fn a_sync_that_fails_anywhere_loses_nothing() {
 }
 
 #[test]
+fn a_manifest_of_which_nobody_knows_whether_it_is_there_costs_nothing() {
+    // Four files of the segment and their folder are synced, then the manifest and its folder.
+    for failed_sync in [5, 6] {
+        for operations in 1..6 {
+            let disk = SimDir::new();
+            let store = open(&disk, WalMode::Sync).expect("open");
+            store.commit(vec![kit::batch(NOW_NS, &[event(1)])]).swap_remove(0).expect("stored");
+            store.freeze().expect("a new log");
+            let operation = Operation::Sync;
+            disk.fail(Fault { operation, after: failed_sync, times: 1, failure: Failure::Broken });
+            let sealed = store.seal_one();
+            disk.mend();
+            // The second try writes over files that the manifest of the first may name.
+            disk.cut_power_after(operations);
+            let _ = store.seal_one();
+            for seed in operations * 1_000..operations * 1_000 + 20 {
+                let after = disk.after_power_loss(&mut Random(seed));
+                let store = open(&after, WalMode::Sync).expect("starts");
+                let what =
+                    format!("sync {failed_sync} ({sealed:?}), power for {operations} more, seed {seed}");
+                assert_eq!(stored(&store), Ok(vec![1]), "{what}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_nearly_full_disk_refuses_before_it_is_full_and_goes_on_by_itself() {
     let disk = SimDir::new();
     let store = open(&disk, WalMode::Sync).expect("open");

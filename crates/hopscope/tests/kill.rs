@@ -1,4 +1,5 @@
 //! SIGKILL at random moments under load: every acknowledged span is found after the restart, none twice.
+//! `HOPSCOPE_COUNT` says how many.
 
 #![allow(clippy::print_stdout)] // the counts of a run
 
@@ -14,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use support::{Random, Server};
 
+/// Kills, where nobody asks for more.
 const KILLS: u64 = 50;
 const SENDERS: u64 = 3;
 const SPANS_PER_REQUEST: u64 = 20;
@@ -23,11 +25,13 @@ const SMALL_SEGMENTS: &[&str] = &["seal_rows=300"];
 const ACKNOWLEDGED_MAX: u64 = 40;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fifty_kills_lose_nothing_that_was_acknowledged_and_double_nothing() {
+async fn kills_lose_nothing_that_was_acknowledged_and_double_nothing() {
     let mut random = Random::printed("kill");
+    let asked = std::env::var("HOPSCOPE_COUNT").ok().and_then(|count| count.parse().ok());
+    let kills: u64 = asked.unwrap_or(KILLS);
     let folder = tempfile::tempdir().expect("a folder");
     let mut rounds: Vec<(TraceId, BTreeSet<String>)> = Vec::new();
-    for round in 0..KILLS {
+    for round in 0..kills {
         let server = Server::start_with(folder.path(), SMALL_SEGMENTS);
         if let Some((trace, acknowledged)) = rounds.last() {
             verify(&server.page, *trace, acknowledged, round - 1).await;
@@ -42,7 +46,7 @@ async fn fifty_kills_lose_nothing_that_was_acknowledged_and_double_nothing() {
         verify(&server.page, *trace, acknowledged, round as u64).await;
     }
     let total: usize = rounds.iter().map(|(_, acknowledged)| acknowledged.len()).sum();
-    println!("kill: {KILLS} kills, {total} acknowledged spans, all found once");
+    println!("kill: {kills} kills, {total} acknowledged spans, all found once");
     assert!(total > 0, "the load was never acknowledged: this run proves nothing");
     assert_eq!(server.terminate(), Some(0), "SIGTERM is a graceful stop");
 }

@@ -8,6 +8,7 @@ mod document;
 mod settings;
 mod sources;
 mod value;
+mod wal;
 
 pub use document::reference;
 pub use settings::{SETTINGS, Setting};
@@ -15,6 +16,7 @@ use sources::HIDDEN;
 pub(crate) use sources::without_password;
 pub use sources::{AmqpSource, DEFAULT_GROUP, DEFAULT_TOPIC, KafkaSource, NatsSource, SOURCES_MAX, Start};
 pub use value::Given;
+pub use wal::WalMode;
 
 use crate::{Error, ErrorKind};
 use std::collections::BTreeMap;
@@ -57,6 +59,9 @@ pub struct Config {
     pub receive_nats: Vec<NatsSource>,
     pub seal_rows: usize,
     pub seal_bytes: usize,
+    pub wal_mode: WalMode,
+    pub wal_interval_ms: u64,
+    pub disk_reserve_bytes: usize,
     pub log: String,
 }
 

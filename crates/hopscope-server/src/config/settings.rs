@@ -3,6 +3,7 @@
 use super::Config;
 use super::sources;
 use super::value::{self, Given};
+use super::wal::{self, WalMode};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -11,7 +12,7 @@ pub struct Setting {
     /// Name in the file; in capitals after `HOPSCOPE_` the environment variable.
     pub name: &'static str,
     /// What kind of value: `text`, `address`, `switch`, `count`, `bytes`, `ms`, `list`, `patterns`, `pairs`,
-    /// `sources`.
+    /// `mode`, `sources`.
     pub kind: &'static str,
     /// True where it has a flag of its own; the others go through `--set name=value`.
     pub flag: bool,
@@ -72,6 +73,7 @@ macro_rules! settings {
     (@read list) => { value::list };
     (@read patterns) => { value::patterns };
     (@read pairs) => { value::pairs };
+    (@read mode) => { wal::read };
     (@read sources) => { sources::read };
     (@show text, $value:expr) => { value::show_text(&$value) };
     (@show address, $value:expr) => { value::show_text(&$value.to_string()) };
@@ -82,6 +84,7 @@ macro_rules! settings {
     (@show list, $value:expr) => { value::show_list(&$value) };
     (@show patterns, $value:expr) => { value::show_list(&$value) };
     (@show pairs, $value:expr) => { value::show_pairs(&$value) };
+    (@show mode, $value:expr) => { wal::show($value) };
     (@show sources, $value:expr) => { sources::show(&$value) };
 }
 
@@ -151,5 +154,11 @@ settings! {
     seal_rows: count = 262_144,
         "Events in memory after which they are sealed into a segment.";
     seal_bytes: bytes = 64 << 20,
-        "Bytes in memory after which they are sealed into a segment.";
+        "Bytes of log after which memory is sealed into a segment; a start replays at most four times as many.";
+    wal_mode: mode = WalMode::Sync,
+        "When a batch is acknowledged: `sync` when it is synced to the disk, so that nothing acknowledged is lost; `interval` when it is written, and a loss of power loses up to `wal_interval_ms`; `none` when it is written, and a loss of power loses all that is not in a segment yet. The end of the process loses nothing in any of them.";
+    wal_interval_ms: ms = 1_000,
+        "How often the log is synced with `wal_mode` `interval`.";
+    disk_reserve_bytes: bytes = 256 << 20,
+        "Bytes of the disk that are left free: with fewer, senders are told to come back later until there are more; reads go on.";
 }

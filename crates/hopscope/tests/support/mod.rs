@@ -83,11 +83,11 @@ impl Drop for Server {
 pub struct Random(pub u64);
 
 impl Random {
-    /// The seed in `HOPSCOPE_TEST_SEED`, else one that differs from run to run; printed either way.
+    /// The seed in `HOPSCOPE_SEED`, else one that differs from run to run; printed either way.
     pub fn printed(what: &str) -> Self {
-        let given = std::env::var("HOPSCOPE_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+        let given = std::env::var("HOPSCOPE_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = given.unwrap_or_else(|| u64::from(std::process::id()) << 32 | 0x5eed);
-        println!("{what}: seed {seed} (HOPSCOPE_TEST_SEED={seed} replays it)");
+        println!("{what}: seed {seed} (HOPSCOPE_SEED={seed} replays it)");
         Self(seed)
     }
 
