@@ -14,6 +14,8 @@ use std::num::NonZero;
 /// - **Idempotency**: an event whose identity ([`MessageEvent::id`]) is stored already is not stored again and
 ///   never shows twice in an answer, however old the first one is. The first durable one wins; the same
 ///   identity with other content is counted in [`Appended::conflicts`] where the store can see it cheaply.
+///   Counts ([`aggregate`](Self::aggregate), [`CheckReport::events`]) may include a repeat that was told with
+///   a start more than an hour away from the first one's, until the store comes to drop it.
 ///   A tally is one sample of a run: stored twice it counts once, and in whatever order samples arrive, the
 ///   counts are the same.
 /// - **Visibility**: events, progress and tallies are found by every read that begins after `append` answered, and
@@ -88,7 +90,7 @@ pub struct Found {
     pub events: Vec<MessageEvent>,
     /// What was searched.
     pub coverage: Coverage,
-    /// Where the next page begins; `None` when this was the last.
+    /// Where the next page begins; `None` when this was the last, which alone may be empty.
     pub next: Option<String>,
 }
 

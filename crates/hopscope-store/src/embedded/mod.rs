@@ -20,6 +20,7 @@ mod queue;
 mod read;
 mod real_dir;
 mod recover;
+mod repeats;
 mod seal;
 mod segment;
 pub mod sim_dir;

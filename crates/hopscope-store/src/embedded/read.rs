@@ -141,8 +141,8 @@ impl<'a> Read<'a> {
     }
 
     /// The chosen rows in order, as far as the limit of bytes allows; at least one.
-    fn load(&mut self, rows: &[At], bytes_max: usize) -> Result<Vec<MessageEvent>, Error> {
-        let mut events: Vec<MessageEvent> = Vec::with_capacity(rows.len().min(LOAD_ROWS));
+    fn load(&mut self, rows: &[At], bytes_max: usize) -> Result<Vec<(At, MessageEvent)>, Error> {
+        let mut events: Vec<(At, MessageEvent)> = Vec::with_capacity(rows.len().min(LOAD_ROWS));
         let mut bytes = 0;
         for part in rows.chunks(LOAD_ROWS) {
             self.cancel.check()?;
@@ -154,7 +154,7 @@ impl<'a> Read<'a> {
                 if !events.is_empty() && bytes > bytes_max {
                     return Ok(events);
                 }
-                events.push(event);
+                events.push((*at, event));
             }
         }
         Ok(events)
@@ -219,8 +219,8 @@ fn widen(range: &mut Option<(i64, i64)>, other: Option<(i64, i64)>) {
 }
 
 impl Folder {
-    /// See [`Store::events`](crate::Store::events).
-    pub fn events(
+    /// A page of [`Store::events`](crate::Store::events), which may be empty for repeats.
+    pub(super) fn page_of_events(
         &self,
         keys: &[Key],
         limits: &Limits,
@@ -243,13 +243,14 @@ impl Folder {
         let (rows, more) = collect.finish();
         let events = read.load(&rows, limits.bytes_max)?;
         let more = more || events.len() < rows.len();
-        let next = events.last().filter(|_| more).map(|event| cursor((event.start_ns, event.id())));
+        let next = next_after(&events, more);
+        let events = read.without_repeats(events)?;
         let progress = if after.is_none() { read.progress(keys)? } else { Vec::new() };
         Ok(Evidence { events, progress, coverage: read.coverage, next })
     }
 
-    /// See [`Store::search`](crate::Store::search).
-    pub fn search(&self, query: &Query, page: &Page, cancel: &Cancel) -> Result<Found, Error> {
+    /// A page of [`Store::search`](crate::Store::search), which may be empty for repeats.
+    pub(super) fn page_of_search(&self, query: &Query, page: &Page, cancel: &Cancel) -> Result<Found, Error> {
         let after = page.after.as_deref().map(place).transpose()?;
         let mut read = Read::begin(self, cancel)?;
         let mut collect = Collect::new(Direction::NewestFirst, after, page.events_max);
@@ -288,9 +289,14 @@ impl Folder {
         }
         let (rows, more) = collect.finish();
         let events = read.load(&rows, usize::MAX)?;
-        let next = events.last().filter(|_| more).map(|event| cursor((event.start_ns, event.id())));
+        let next = next_after(&events, more);
+        let events = read.without_repeats(events)?;
         Ok(Found { events, coverage: read.coverage, next })
     }
+}
+
+fn next_after(events: &[(At, MessageEvent)], more: bool) -> Option<String> {
+    events.last().filter(|_| more).map(|(_, event)| cursor((event.start_ns, event.id())))
 }
 
 fn under_keys_in_table(source: u32, table: &Table, until: u32, keys: &[Key], collect: &mut Collect) {

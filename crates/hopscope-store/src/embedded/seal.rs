@@ -5,6 +5,7 @@ use super::folder::{Folder, io_error, locked};
 use super::manifest::{self, Gap, Manifest, SegmentEntry};
 use super::read::Cancel;
 use super::recover::put_aside;
+use super::repeats::is_near;
 use super::segment::{self, Damaged, Failed, IDENTITY, Segment, SegmentId, merged};
 use super::table::Table;
 use super::wal;
@@ -14,7 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 impl Folder {
-    /// Finds out which rows before `until` a segment has already, so that they never count twice.
+    /// Finds out which rows before `until` a segment of about the same time has already, so that they never
+    /// count twice. (Repeats with another time: see [`super::repeats`].)
     ///
     /// Appending compares identities with what is in memory only. The segments are asked later, for many rows
     /// at once and before any read: in order of fingerprint every block of an index is read once at most,
@@ -32,17 +34,22 @@ impl Folder {
             if rows.start >= until {
                 return Ok(Vec::new());
             }
-            let fingerprint = |row| of_identity(memtable.event(row).span(), memtable.id(row));
-            let mut fingerprints: Vec<u64> = (rows.start..until).map(fingerprint).collect();
-            fingerprints.sort_unstable();
-            fingerprints.dedup();
-            fingerprints
+            let asked = |row| {
+                let event = memtable.event(row);
+                (of_identity(event.span(), memtable.id(row)), event.start_ns())
+            };
+            let mut unsettled: Vec<(u64, i64)> = (rows.start..until).map(asked).collect();
+            unsettled.sort_unstable();
+            unsettled
         };
         let mut sealed_already = Vec::new();
         let mut damage = Vec::new();
         for segment in segments {
             cancel.check()?;
-            let found = segment.keys().rows_under(Kind::Span, &unsettled).map_err(Failed::Damaged);
+            let near = unsettled.iter().filter(|(_, start_ns)| is_near(&segment.entry, *start_ns));
+            let mut near: Vec<u64> = near.map(|(fingerprint, _)| *fingerprint).collect();
+            near.dedup();
+            let found = segment.keys().rows_under(Kind::Span, &near).map_err(Failed::Damaged);
             let read = found.and_then(|ranges| {
                 segment.read(&merged(ranges), Some(&[IDENTITY]), cancel, |rows| {
                     let memtable = table.read();

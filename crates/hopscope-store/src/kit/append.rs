@@ -113,6 +113,26 @@ pub async fn the_first_content_wins_and_conflicts_are_counted(subject: Subject) 
 }
 
 #[allow(missing_docs)]
+pub async fn a_repeat_with_another_time_is_never_shown(subject: Subject) {
+    let first = event(1, 1, Stage::Work);
+    let far = |days: i64| MessageEvent {
+        start_ns: first.start_ns + days * 86_400 * SECOND_NS,
+        keys: vec!["only".into()],
+        ..first.clone()
+    };
+    subject.put(NOW_NS, std::slice::from_ref(&first)).await;
+    for (number, repeat) in [far(-3), far(2)].into_iter().enumerate() {
+        subject.put(NOW_NS + 1 + number as i64, &[event(2, 2 + number as u64, Stage::Work), repeat]).await;
+    }
+    let expected = [MessageEvent { received_ns: NOW_NS, ..first.clone() }];
+    assert_eq!(subject.under(Key::Trace(first.trace)).await, expected);
+    assert_eq!(subject.under(Key::Business("only".into())).await, []);
+    for events_max in [1, 10] {
+        assert_eq!(subject.all_found(&Query::default(), events_max).await.len(), 3);
+    }
+}
+
+#[allow(missing_docs)]
 pub async fn a_duplicate_is_not_found_by_what_only_it_has(subject: Subject) {
     let first = event(1, 1, Stage::Work);
     let other = MessageEvent {

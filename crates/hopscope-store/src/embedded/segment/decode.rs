@@ -29,6 +29,11 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
+    /// When that row was received; its column must have been asked for.
+    pub fn received_ns(&self, index: usize) -> i64 {
+        self.received_ns.get(index).copied().unwrap_or_default()
+    }
+
     /// The owned event; all columns must have been asked for.
     pub fn event(&self, index: usize) -> Option<MessageEvent> {
         let mut event = self.batch.event(index).to_owned();
