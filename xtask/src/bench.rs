@@ -13,7 +13,8 @@ use std::process::{Command, Stdio};
 /// What there is to run.
 const BENCHES: &[(&str, Bench)] = &[
     ("decode", Bench::Target("hopscope-wire", "decode")),
-    ("store", Bench::Target("hopscope-store", "store")),
+    ("segments", Bench::Target("hopscope-store", "store")),
+    ("store", Bench::Target("hopscope-server", "store")),
     ("replay", Bench::Target("hopscope-store", "replay")),
     ("ingest", Bench::Target("hopscope-server", "ingest")),
     ("trace", Bench::Target("hopscope", "huge_trace")),
@@ -45,6 +46,9 @@ pub struct Options {
     /// Print one JSON object a figure
     #[arg(long)]
     json: bool,
+    /// Of `store`: how many spans, as `2m` or `100m`. A run that was cut goes on where it was
+    #[arg(long)]
+    records: Option<String>,
     /// Options of `sdk`, `latency` and `black-hole`, after `--`; `-- --help` lists them
     #[arg(last = true)]
     more: Vec<String>,
@@ -75,7 +79,7 @@ pub fn bench(options: &Options) -> Result<bool> {
         };
         if is_chosen {
             let measured = match bench {
-                Bench::Target(package, target) => target_command(package, target),
+                Bench::Target(package, target) => target_command(package, target, options),
                 Bench::Clients | Bench::Campaign => clients_command(name, &options.more)?,
             };
             figures.extend(measure(measured).with_context(|| format!("benchmark {name}"))?);
@@ -91,9 +95,17 @@ pub fn bench(options: &Options) -> Result<bool> {
     Ok(figures.iter().all(|figure| figure.pass))
 }
 
-fn target_command(package: &str, target: &str) -> Command {
+fn target_command(package: &str, target: &str, options: &Options) -> Command {
     let mut cargo = run::cargo();
     cargo.args(["bench", "--package", package, "--bench", target]);
+    if options.name.is_some() {
+        cargo.arg("--").args(&options.more);
+        if let Some(records) = &options.records {
+            // A folder that stays: such a run takes long, and what it filled can be looked into again.
+            let folder = run::target_folder().join(format!("bench-{target}-{records}"));
+            cargo.args(["--records", records, "--folder"]).arg(folder);
+        }
+    }
     cargo
 }
 

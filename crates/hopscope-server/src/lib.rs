@@ -22,6 +22,8 @@ mod ui;
 
 pub use api::openapi_json;
 pub use clock::now_ns;
+#[doc(hidden)]
+pub use clock::set_now_ns;
 pub use config::Config;
 pub use error::{Error, ErrorKind};
 pub use ledger::{Counts, Ledger};

@@ -1,8 +1,8 @@
 //! Workload W1: the load that benches and tests share. It is no part of what a server does.
 //!
 //! Kafka messages, one Send and one Process span each, about 488 bytes of OTLP a span: random ids, 10 to 11
-//! attributes, 4 resource attributes, 4 consumer groups, 3 % retries, 20 % without position, 1 % late by an
-//! hour. The same seed gives the same bytes.
+//! attributes, 4 resource attributes, 4 consumer groups, 3 % retries, 20 % with a message id in place of a
+//! position, 1 % late by an hour. The same seed gives the same bytes.
 
 use crate::otlp::{AnyValue, LinkData, ResourceData, SpanData, encode_request};
 use crate::span::{Kind, Status};
@@ -65,12 +65,46 @@ pub struct Workload {
     random: Random,
     messages: u64,
     offsets: Vec<u64>,
+    begin_ns: u64,
+    interval_ns: u64,
+}
+
+/// One part of a workload that is too long to be made from its begin: for runs that are resumed.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    /// Parts before this one; each has the same number of messages.
+    pub number: u64,
+    /// Messages of a part.
+    pub messages: u64,
+    /// Start of the first message of the first part, ns since the epoch.
+    pub begin_ns: u64,
+    /// Time between two messages, ns.
+    pub interval_ns: u64,
 }
 
 impl Workload {
     /// The messages of that seed.
     pub fn new(seed: u64) -> Self {
-        Self { random: Random::new(seed), messages: 0, offsets: vec![0; TOPICS.len() * PARTITIONS as usize] }
+        let first = Part { number: 0, messages: 0, begin_ns: BEGIN_NS, interval_ns: INTERVAL_NS };
+        Self::part(seed, first)
+    }
+
+    /// The messages of that part: other ids than any other part's, offsets and times that go on from the part before.
+    pub fn part(seed: u64, part: Part) -> Self {
+        let Part { number, messages, begin_ns, interval_ns } = part;
+        Self {
+            random: Random::new(seed ^ number.rotate_left(32)),
+            messages: number * messages,
+            // No lane has more than all messages of the parts before.
+            offsets: vec![number * messages; TOPICS.len() * PARTITIONS as usize],
+            begin_ns,
+            interval_ns,
+        }
+    }
+
+    /// Start of the message that comes next, ns since the epoch, where it is not late.
+    pub fn next_ns(&self) -> u64 {
+        self.begin_ns + self.messages * self.interval_ns
     }
 
     /// The next spans, of a producing and a consuming service: `spans` of them, one more if that is odd.
@@ -92,7 +126,7 @@ impl Workload {
     }
 
     fn message(&mut self) -> [SpanData; 2] {
-        let number = self.messages;
+        let on_time_ns = self.next_ns();
         self.messages += 1;
         let random = &mut self.random;
         let topic = random.below(TOPICS.len() as u64);
@@ -102,10 +136,11 @@ impl Workload {
         *next += 1;
         let positioned = !random.percent(20);
         let late = if random.percent(1) { LATE_NS } else { 0 };
-        let start_ns = BEGIN_NS + number * INTERVAL_NS - late;
+        let start_ns = on_time_ns - late;
         let sent = random.context();
         let root = random.context().span;
         let key = format!("order-{:09}", random.below(1_000_000_000));
+        let message_id = format!("{:016x}", random.bits());
         let common = |name: &str, kind: &str| {
             let mut attributes = vec![
                 text("messaging.system", "kafka"),
@@ -117,9 +152,10 @@ impl Workload {
                 text("server.address", "kafka-2"),
                 int("server.port", 9092),
             ];
-            if positioned {
-                attributes.push(int("messaging.kafka.offset", offset as i64));
-            }
+            attributes.push(match positioned {
+                true => int("messaging.kafka.offset", offset as i64),
+                false => text("messaging.message.id", &message_id),
+            });
             attributes
         };
         let mut attributes = common("send", "send");
@@ -191,6 +227,16 @@ fn int(key: &str, value: i64) -> (String, AnyValue) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_goes_on_where_the_one_before_ended() {
+        let part = |number| Part { number, messages: 50, begin_ns: BEGIN_NS, interval_ns: 7 };
+        let (mut first, second) = (Workload::part(1, part(0)), Workload::part(1, part(1)));
+        let spans = |workload: &mut Workload| workload.request(100);
+        assert_ne!(spans(&mut first), spans(&mut second.clone()));
+        assert_eq!(first.next_ns(), second.next_ns());
+        assert!(second.offsets.iter().zip(&first.offsets).all(|(next, used)| next >= used));
+    }
 
     #[test]
     fn is_as_described() {

@@ -11,7 +11,7 @@ use anyhow::Context;
 use hopscope_client::{Client, api::MessageAnswer};
 use hopscope_server::{Running, Server};
 use hopscope_wire::order_flow::{OrderFlow, duration_ns, order_flow, order_flow_metrics};
-use hopscope_wire::otlp::{encode_metrics_request, encode_request};
+use hopscope_wire::otlp::{ResourceData, encode_metrics_request, encode_request};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -82,8 +82,7 @@ async fn play(otlp_http: SocketAddr, orders: u32) -> anyhow::Result<OrderFlow> {
     let now_ns = hopscope_server::now_ns();
     let flow = order_flow(now_ns - duration_ns(orders), orders, now_ns.unsigned_abs());
     let http = reqwest::Client::new();
-    let traces =
-        flow.resources.iter().map(|resource| ("traces", encode_request(std::slice::from_ref(resource))));
+    let traces = flow.resources.iter().flat_map(requests).map(|request| ("traces", request));
     let metrics = ("metrics", encode_metrics_request(&order_flow_metrics(&flow)));
     for (signal, body) in traces.chain([metrics]) {
         let answer = http
@@ -102,6 +101,17 @@ async fn play(otlp_http: SocketAddr, orders: u32) -> anyhow::Result<OrderFlow> {
         }
     }
     Ok(flow)
+}
+
+/// Spans of one request: far below what a server takes at a time.
+const REQUEST_SPANS: usize = 2_000;
+
+/// What one service sends.
+fn requests(of: &ResourceData) -> impl Iterator<Item = Vec<u8>> {
+    of.spans.chunks(REQUEST_SPANS).map(|spans| {
+        let (attributes, scope) = (of.attributes.clone(), of.scope.clone());
+        encode_request(&[ResourceData { attributes, scope, spans: spans.to_vec() }])
+    })
 }
 
 /// The Kafka message of the last order, found by its business key as a person would.
