@@ -6,11 +6,16 @@
 #![expect(clippy::print_stdout, reason = "figures are what a benchmark is for")]
 
 use hopscope_sdk::kit::{MapHeaders, Records};
-use hopscope_sdk::{CarrierMut, Details, Keep, Place, Root, Sampler, Sampling, Telemetry};
+use hopscope_sdk::{CarrierMut, Details, Keep, Place, Root, Sampler, Sampling, Sending, Telemetry};
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::hint::black_box;
 
 const ROUNDS: usize = 21;
 const STEPS: u32 = 20_000;
+
+/// Sends on their way at a time.
+const CROWD: usize = 1_000;
 
 /// Headers that are written and thrown away: what is measured is ours, not a client's.
 struct Discard;
@@ -82,7 +87,25 @@ fn main() {
         let (telemetry, headers) = (records.telemetry(), headers_of(records));
         Box::new(move || consume(&telemetry, &headers))
     };
-    let cases: [Case; 6] = [
+    // A program with many sends on their way meets each again when its memory is in no near cache any more.
+    let crowd_case = |records: &Records| -> Box<dyn Fn()> {
+        let telemetry = records.telemetry();
+        let on_their_way = RefCell::new(VecDeque::with_capacity(CROWD + 1));
+        Box::new(move || {
+            let mut on_their_way = on_their_way.borrow_mut();
+            let sending = telemetry.send("send", SENT, &details());
+            sending.inject(&mut Discard);
+            on_their_way.push_back(sending);
+            if on_their_way.len() > CROWD {
+                let oldest: Option<Sending> = on_their_way.pop_front();
+                let stored = Details { broker_time_ns: Some(1), ..Details::default() };
+                oldest.into_iter().for_each(|oldest| oldest.confirm(STORED, &stored));
+            }
+        })
+    };
+    let cases: [Case; 8] = [
+        ("sdk.send.unsampled_of_1000", None, crowd_case(&unsampled)),
+        ("sdk.send.unsampled_of_1000_without_ring", None, crowd_case(&bare)),
         ("sdk.send.unsampled", Some(300.0), send_case(&unsampled)),
         ("sdk.send.unsampled_without_ring", None, send_case(&bare)),
         ("sdk.send.sampled", Some(2000.0), send_case(&sampled)),
@@ -93,7 +116,7 @@ fn main() {
     // `cargo bench --bench steps -- sdk.send`: only these, for a profiler.
     let wanted = std::env::args().skip(1).find(|argument| argument != "--bench").unwrap_or_default();
     let cases: Vec<Case> = cases.into_iter().filter(|(name, ..)| name.starts_with(&wanted)).collect();
-    let mut best_ns = [f64::INFINITY; 6];
+    let mut best_ns = [f64::INFINITY; 8];
     for _ in 0..ROUNDS {
         for ((_, _, step), best) in cases.iter().zip(&mut best_ns) {
             let started = cpu_ns();
