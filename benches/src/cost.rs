@@ -46,8 +46,7 @@ pub async fn run(brokers: &[Broker], only: &[String], rounds: usize) -> Result<(
                 let (send, consume) = one_round(*broker, &mut variations[index]).await?;
                 if round > 0 {
                     for (phase, cost) in [("send", send), ("consume", consume)] {
-                        let of_phase =
-                            costs.entry(phase).or_insert_with(|| vec![Vec::new(); chosen.len()]);
+                        let of_phase = costs.entry(phase).or_insert_with(|| vec![Vec::new(); chosen.len()]);
                         of_phase[index].push(cost);
                     }
                 }

@@ -51,7 +51,9 @@ impl Kafka {
             made.map_err(|(topic, error)| anyhow::anyhow!("no topic {topic}: {error}"))?;
         }
         let (producer, consumer) = match tracing {
-            Tracing::None | Tracing::Header => (Producer::Raw(config.create()?), Receiver::Raw(config.create()?)),
+            Tracing::None | Tracing::Header => {
+                (Producer::Raw(config.create()?), Receiver::Raw(config.create()?))
+            }
             Tracing::Full(telemetry) => (
                 Producer::Traced(TracedProducer::from_config_with(&config, telemetry.clone())?),
                 Receiver::Traced(TracedConsumer::from_config_with(&config, telemetry.clone())?),

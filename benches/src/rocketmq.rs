@@ -9,8 +9,8 @@ use rocketmq_client_rust::{
     DefaultMQProducer, DefaultMQPushConsumer, MQPushConsumer as _, TelemetryHandle,
 };
 use rocketmq_model::common::consumer::consume_from_where::ConsumeFromWhere;
-use rocketmq_model::common::message::message_ext::MessageExt;
 use rocketmq_model::common::message::MessageTrait as _;
+use rocketmq_model::common::message::message_ext::MessageExt;
 use rocketmq_model::common::message::message_single::Message;
 use rocketmq_runtime::{RuntimeConfig, RuntimeOwner};
 use std::hint::black_box;

@@ -10,7 +10,8 @@ use std::sync::LazyLock;
 pub fn root() -> &'static Path {
     static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
         // Where cargo runs it, which may not be where it was compiled: two clones may share a target folder.
-        let own = std::env::var_os("CARGO_MANIFEST_DIR").filter(|folder| Path::new(folder).ends_with("xtask"));
+        let own =
+            std::env::var_os("CARGO_MANIFEST_DIR").filter(|folder| Path::new(folder).ends_with("xtask"));
         let own = own.map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
         own.parent().expect("xtask lies in the repository").to_owned()
     });

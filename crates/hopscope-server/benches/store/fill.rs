@@ -66,7 +66,11 @@ impl Requests {
         self.left -= spans;
         let resources = self.workload.spans(spans as usize);
         if self.sent.is_multiple_of(self.remember_every) {
-            resources.iter().take(1).flat_map(|sent| sent.spans.first()).for_each(|span| self.known.add(span));
+            resources
+                .iter()
+                .take(1)
+                .flat_map(|sent| sent.spans.first())
+                .for_each(|span| self.known.add(span));
         }
         self.sent += 1;
         Some(encode_request(&resources))

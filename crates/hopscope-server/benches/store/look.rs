@@ -60,8 +60,7 @@ fn kinds(known: &Known) -> Vec<(&'static str, Vec<Key>)> {
             position: *position,
         })
     });
-    let message_id =
-        |id: String| Key::MessageId { system: String::new(), destination: String::new(), id };
+    let message_id = |id: String| Key::MessageId { system: String::new(), destination: String::new(), id };
     let nowhere = (0..WARM).map(|number| message_id(format!("nowhere-{number}")));
     let all: [(&'static str, Vec<Key>); 6] = [
         ("trace", contexts.clone().map(|(of, _)| Key::Trace(trace(of))).collect()),
