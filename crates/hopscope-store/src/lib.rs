@@ -13,9 +13,11 @@ pub mod kit;
 mod matching;
 pub mod memory;
 mod order;
+mod policy;
 mod tallying;
 
 pub use contract::{
     Aggregated, Aggregation, Appended, CheckReport, Counted, Depth, Dimension, Error, ErrorKind, Finding,
     Found, Metric, Page, Retained, Retention, Row, STEPS_MAX, Store,
 };
+pub use policy::{Age, Hold, Policy, Unit, Why};

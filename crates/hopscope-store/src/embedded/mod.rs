@@ -21,19 +21,27 @@ mod read;
 mod real_dir;
 mod recover;
 mod repeats;
+mod retain;
 mod seal;
 mod segment;
 pub mod sim_dir;
 pub mod simulate;
+mod snapshot;
+mod space;
 mod table;
 mod wal;
 
 pub use compact::{Level, Status};
 pub use options::{Options, WalMode};
 pub use real_dir::RealDir;
+pub use retain::DroppedDay;
+pub use snapshot::Snapshot;
+pub use space::{
+    DaySpace, DestinationSpace, Disk, Growth, Received, Space, TenantSpace, day_begins_ns, day_of,
+};
 
 use crate::{
-    Aggregated, Aggregation, Appended, CheckReport, Depth, Error, ErrorKind, Found, Page, Retained,
+    Aggregated, Aggregation, Appended, CheckReport, Depth, Error, ErrorKind, Found, Page, Policy, Retained,
     Retention, Store,
 };
 use async_trait::async_trait;
@@ -129,6 +137,27 @@ impl Embedded {
     /// How a tenant's segments are doing; `None` where it has nothing.
     pub fn status(&self, tenant: &Tenant) -> Option<Status> {
         self.writer(tenant).map(|writer| writer.folder().status())
+    }
+
+    /// The tenants that have a folder.
+    pub fn tenants(&self) -> Vec<Tenant> {
+        locked(&self.tenants).keys().cloned().collect()
+    }
+
+    /// Drops what the policy of a tenant no longer keeps: whole segments, so far.
+    pub async fn apply(&self, tenant: &Tenant, policy: &Policy, now_ns: i64) -> Result<Retained, Error> {
+        let policy = policy.clone();
+        self.read(tenant, Retained::default(), move |folder, _| folder.apply(&policy, now_ns)).await
+    }
+
+    /// What it takes on the disk.
+    pub async fn space(&self) -> Result<Space, Error> {
+        let writers: Vec<Arc<Writer>> = locked(&self.tenants).values().cloned().collect();
+        blocking(move || {
+            let tenants = writers.iter().map(|writer| writer.folder().space());
+            Ok(Space { tenants: tenants.collect::<Result<_, _>>()? })
+        })
+        .await
     }
 
     fn writer(&self, tenant: &Tenant) -> Option<Arc<Writer>> {

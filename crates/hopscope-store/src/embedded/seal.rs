@@ -1,4 +1,4 @@
-//! From memory to segments: settling identities, sealing tables, dropping and checking segments.
+//! From memory to segments: settling identities, sealing tables, remembering damage.
 
 use super::fingerprint::{Kind, of_identity};
 use super::folder::{Folder, io_error, locked};
@@ -9,7 +9,7 @@ use super::repeats::is_near;
 use super::segment::{self, Damaged, Failed, IDENTITY, Segment, SegmentId, merged};
 use super::table::Table;
 use super::wal;
-use crate::{Error, Retained, Retention};
+use crate::Error;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -120,26 +120,6 @@ impl Folder {
             }
             self.freeze()?;
         }
-    }
-
-    /// Drops the segments of which everything was received before that time. What is in memory stays.
-    pub fn retain(&self, retention: &Retention) -> Result<Retained, Error> {
-        let mut manifest = locked(&self.manifest);
-        let mut next = manifest.clone();
-        let gone = |received_ns: (i64, i64)| received_ns.1 < retention.keep_since_ns;
-        let dropped: Vec<_> = next.segments.extract_if(.., |entry| gone(entry.received_ns)).collect();
-        if dropped.is_empty() && !manifest.gaps.iter().any(|gap| gap.received_ns.is_some_and(gone)) {
-            return Ok(Retained::default());
-        }
-        self.change_state(|state| {
-            let mut gaps = state.gaps.to_vec();
-            gaps.retain(|gap| !gap.received_ns.is_some_and(gone));
-            state.gaps = Arc::new(gaps);
-        });
-        self.write_manifest(&mut manifest, next)?;
-        self.swap_segments(&dropped.iter().map(SegmentEntry::id).collect(), None);
-        let dropped_events = dropped.iter().map(|entry| u64::from(entry.rows)).sum();
-        Ok(Retained { dropped_events, freed_bytes: dropped.iter().map(|entry| entry.bytes).sum() })
     }
 
     /// Shows reads these segments no more, and the other one instead. No manifest names them any more: their
