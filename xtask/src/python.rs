@@ -1,5 +1,5 @@
 //! OpenTelemetry's Python exporters and Python's broker clients, for the tests that a client of another language is
-//! understood.
+//! understood; DuckDB and PyArrow, for the test that they read what is stored as it was meant.
 //!
 //! They are installed into the cache folder, once; nothing of the system's Python is changed.
 
@@ -9,13 +9,15 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-const PACKAGES: [&str; 6] = [
+const PACKAGES: [&str; 8] = [
     "opentelemetry-sdk==1.45.2",
     "opentelemetry-exporter-otlp-proto-grpc==1.45.2",
     "opentelemetry-exporter-otlp-proto-http==1.45.2",
     "pika==1.4.4",
     "nats-py==2.16.0",
     "kafka-python==3.0.12",
+    "duckdb==2.0.0",
+    "pyarrow==26.0.1",
 ];
 
 /// The interpreter that has them: what tests get as `HOPSCOPE_TEST_PYTHON`.

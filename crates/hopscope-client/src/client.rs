@@ -2,7 +2,7 @@
 
 use crate::api::{
     DestinationsAnswer, DoctorAnswer, ErrorAnswer, FindAnswer, MessageAnswer, RatesAnswer, ServicesAnswer,
-    StatusAnswer, TraceAnswer,
+    StatusAnswer, StoreAnswer, TraceAnswer,
 };
 use crate::live::LiveStream;
 use crate::{Error, ErrorKind};
@@ -96,6 +96,11 @@ impl Client {
     /// How the server is.
     pub async fn status(&self) -> Result<StatusAnswer, Error> {
         self.get("status", &[]).await
+    }
+
+    /// What is stored takes on the disk.
+    pub async fn store(&self) -> Result<StoreAnswer, Error> {
+        self.get("store", &[]).await
     }
 
     /// What is being stored, as it happens.

@@ -8,6 +8,7 @@ mod doctor;
 mod error;
 mod live;
 mod rates;
+mod storage;
 
 pub use client::Client;
 pub use error::{Error, ErrorKind};

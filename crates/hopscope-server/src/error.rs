@@ -101,10 +101,10 @@ impl Error {
                 (ErrorKind::Usage, "choose another folder with --data")
             }
             (hopscope_store::ErrorKind::Corrupt, _) => {
-                (ErrorKind::Denied, "look at it with `hopscope check`")
+                (ErrorKind::Denied, "look at it with `hopscope store check`")
             }
             (hopscope_store::ErrorKind::Internal, _) => {
-                (ErrorKind::Internal, "look at it with `hopscope check`")
+                (ErrorKind::Internal, "look at it with `hopscope store check`")
             }
         };
         Self::new(kind, format!("{source} data={data}")).with_hint(hint).because(source)

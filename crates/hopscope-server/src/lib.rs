@@ -18,6 +18,7 @@ mod live;
 mod metrics;
 pub mod receive;
 mod serve;
+pub mod storage;
 mod ui;
 
 pub use api::openapi_json;

@@ -7,7 +7,7 @@ use crate::ledger::Ledger;
 use crate::listen::{self, Connections, Protocol};
 use crate::live::Live;
 use crate::receive::{Amqp, Kafka, Nats, OtlpGrpc, OtlpHttp, Receiver};
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, storage};
 use hopscope_store::Store;
 use hopscope_store::embedded::{self, Embedded, Options};
 use hopscope_store::memory::Memory;
@@ -77,6 +77,11 @@ impl Server {
         nats.into_iter().for_each(|receiver| running.receive(receiver));
         running.ledgers.extend(books);
         running.answer(sockets.http, live);
+        if let Some(embedded) = &running.store.embedded {
+            let retained =
+                storage::retain_until(Arc::clone(embedded), running.config.clone(), running.stop_api.clone());
+            running.api.spawn(retained);
+        }
         Ok(running)
     }
 }
@@ -142,7 +147,15 @@ impl Running {
 
     fn answer(&mut self, listener: TcpListener, live: Arc<Live>) {
         let api =
-            Api::new(&self.config, self.addresses, &self.store.store, &self.ingest, &self.ledgers, live);
+            Api::new(
+                &self.config,
+                self.addresses,
+                &self.store.store,
+                self.store.embedded.as_ref(),
+                &self.ingest,
+                &self.ledgers,
+                live,
+            );
         let connections = Connections::new(&self.config);
         let service = api::service(api, self.stop_api.clone());
         let stop = self.stop_api.clone();

@@ -1,5 +1,6 @@
 //! The command line, as clap reads it. One table of what exists; what it does is in the other files.
 
+use crate::store::{CheckArgs, StoreCommand};
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -35,7 +36,12 @@ pub enum Command {
     Rates(RatesArgs),
     /// Why do I see no traces, why are spans missing: look at the data, and try the endpoint from here.
     Doctor(DoctorArgs),
-    /// Look for damage in a store. Reads only; the server must not be running on it.
+    /// The store as a whole: check, repair, stats, backup, restore, export, import, sql.
+    Store {
+        #[command(subcommand)]
+        command: StoreCommand,
+    },
+    /// Look for damage in a store: the same as `hopscope store check`.
     Check(CheckArgs),
     /// Print the effective configuration and where each value came from.
     Config(ConfigArgs),
@@ -182,19 +188,6 @@ pub struct ShowArgs {
     pub depth: u32,
     #[command(flatten)]
     pub server: ServerArgs,
-}
-
-#[derive(Debug, Args)]
-pub struct CheckArgs {
-    /// Folder of the store.
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub data: Option<PathBuf>,
-    /// Read every block and every log record, not only the manifest and the footers.
-    #[arg(long)]
-    pub full: bool,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ use crate::args::{ConfigArgs, ServeArgs};
 use crate::draw;
 use crate::exit::{Exit, Failure};
 use crate::output;
+pub use hopscope_server::config::MEMORY;
 use hopscope_server::config::{self, Loaded, Origin};
 use serde_json::json;
 

@@ -2,7 +2,6 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // printing is what a command line does
 
 mod args;
-mod check;
 mod completions;
 mod config;
 mod demo;
@@ -15,6 +14,7 @@ mod rates;
 mod remote;
 mod serve;
 mod show;
+mod store;
 
 use args::{Cli, Command, MsgCommand};
 use clap::Parser;
@@ -38,7 +38,8 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Msg { command: MsgCommand::Show(args) } => show::run(&args).await,
         Command::Rates(args) => rates::run(&args).await,
         Command::Doctor(args) => doctor::run(&args).await,
-        Command::Check(args) => check::run(&args).await,
+        Command::Store { command } => store::run(&command).await,
+        Command::Check(args) => store::check(&args).await,
         Command::Config(args) => config::run(&args),
         Command::Completions { shell } => completions::run(shell),
     }

@@ -66,7 +66,7 @@ impl From<hopscope_store::Error> for Failure {
                     status: StatusCode::INTERNAL_SERVER_ERROR,
                     code: "internal",
                     message: error.to_string(),
-                    hint: Some("look at the store with `hopscope check`".to_owned()),
+                    hint: Some("look at the store with `hopscope store check`".to_owned()),
                 }
             }
         }

@@ -13,6 +13,7 @@ mod message;
 mod openapi;
 mod rates;
 mod status;
+mod store;
 mod trace;
 
 pub(crate) use failure::Failure;
@@ -31,6 +32,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hopscope_model::Tenant;
 use hopscope_store::Store;
+use hopscope_store::embedded::Embedded;
 use http::{HeaderValue, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -45,6 +47,8 @@ pub(crate) struct Api {
     config: Config,
     addresses: Addresses,
     store: Arc<dyn Store>,
+    /// The same, where it is on disk.
+    embedded: Option<Arc<Embedded>>,
     tenant: Tenant,
     ingest: Arc<Ingest>,
     ledgers: Vec<Arc<Ledger>>,
@@ -59,6 +63,7 @@ impl Api {
         config: &Config,
         addresses: Addresses,
         store: &Arc<dyn Store>,
+        embedded: Option<&Arc<Embedded>>,
         ingest: &Arc<Ingest>,
         ledgers: &[Arc<Ledger>],
         live: Arc<Live>,
@@ -67,6 +72,7 @@ impl Api {
             config: config.clone(),
             addresses,
             store: Arc::clone(store),
+            embedded: embedded.map(Arc::clone),
             tenant: Tenant::default(),
             ingest: Arc::clone(ingest),
             ledgers: ledgers.to_vec(),
@@ -98,6 +104,7 @@ fn router(api: Arc<Api>, stop: CancellationToken) -> Router {
         .route("/api/v1/rates", get(rates::rates))
         .route("/api/v1/doctor", get(doctor::doctor))
         .route("/api/v1/status", get(status::status))
+        .route("/api/v1/store", get(store::store))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), limited));
     let live = Router::new().route("/api/v1/live", get(live::live)).with_state((Arc::clone(&api), stop));
     Router::new()

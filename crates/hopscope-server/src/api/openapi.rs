@@ -20,6 +20,7 @@ use utoipa::OpenApi;
         super::rates::rates,
         super::doctor::doctor,
         super::status::status,
+        super::store::store,
         super::live::live,
     ),
     components(schemas(hopscope_client::api::ErrorAnswer))

@@ -12,7 +12,7 @@ UPDATE_EXPECT=1 cargo test -p hopscope-server -->
 A value comes from the first of: flag, environment, file (`--config FILE`, TOML), default. `hopscope config` prints the
 effective value of each and where it came from. An unknown name is an error. Byte sizes may be written `16MiB`,
 durations `10s`; in flags and variables lists are separated by commas, pairs written `name=value`,
-sources `key=value key=value`, with `;` between two of them; in the file a source is a table, `[[receive_kafka]]`.
+sources and rules `key=value key=value`, with `;` between two of them; in the file each is a table, `[[receive_kafka]]`.
 
 | Setting | Default | Environment | Command line | |
 |---|---|---|---|---|

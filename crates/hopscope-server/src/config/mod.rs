@@ -5,12 +5,14 @@
 //! It is not: a dynamic configuration, included files, profiles.
 
 mod document;
+mod retention;
 mod settings;
 mod sources;
 mod value;
 mod wal;
 
 pub use document::reference;
+pub use retention::{HoldRule, RetentionRule, policy};
 pub use settings::{SETTINGS, Setting};
 use sources::HIDDEN;
 pub(crate) use sources::without_password;
@@ -57,6 +59,8 @@ pub struct Config {
     pub receive_kafka: Vec<KafkaSource>,
     pub receive_amqp: Vec<AmqpSource>,
     pub receive_nats: Vec<NatsSource>,
+    pub retention: Vec<RetentionRule>,
+    pub legal_holds: Vec<HoldRule>,
     pub seal_rows: usize,
     pub seal_bytes: usize,
     pub wal_mode: WalMode,
@@ -216,6 +220,10 @@ fn check(config: &Config) -> Result<(), Error> {
     if config.body_bytes_max > config.queue_bytes_max || config.inflated_bytes_max > config.queue_bytes_max {
         let message = "queue_bytes_max must hold at least one body_bytes_max and one inflated_bytes_max";
         return Err(Error::new(ErrorKind::Usage, message).with_hint("raise queue_bytes_max"));
+    }
+    if config.data == MEMORY && !(config.retention.is_empty() && config.legal_holds.is_empty()) {
+        let message = "retention is of a store on disk, and data=memory keeps nothing there";
+        return Err(Error::new(ErrorKind::Usage, message).with_hint("give data a folder, or leave retention out"));
     }
     let names = [
         config.receive_kafka.iter().filter_map(|source| source.name.as_deref()).collect::<Vec<_>>(),

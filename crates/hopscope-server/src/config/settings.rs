@@ -12,7 +12,7 @@ pub struct Setting {
     /// Name in the file; in capitals after `HOPSCOPE_` the environment variable.
     pub name: &'static str,
     /// What kind of value: `text`, `address`, `switch`, `count`, `bytes`, `ms`, `list`, `patterns`, `pairs`,
-    /// `mode`, `sources`.
+    /// `mode`, `sources`, `rules`.
     pub kind: &'static str,
     /// True where it has a flag of its own; the others go through `--set name=value`.
     pub flag: bool,
@@ -75,6 +75,7 @@ macro_rules! settings {
     (@read pairs) => { value::pairs };
     (@read mode) => { wal::read };
     (@read sources) => { sources::read };
+    (@read rules) => { sources::read };
     (@show text, $value:expr) => { value::show_text(&$value) };
     (@show address, $value:expr) => { value::show_text(&$value.to_string()) };
     (@show switch, $value:expr) => { $value.to_string() };
@@ -86,6 +87,7 @@ macro_rules! settings {
     (@show pairs, $value:expr) => { value::show_pairs(&$value) };
     (@show mode, $value:expr) => { wal::show($value) };
     (@show sources, $value:expr) => { sources::show(&$value) };
+    (@show rules, $value:expr) => { sources::show(&$value) };
 }
 
 const fn loopback(port: u16) -> SocketAddr {
@@ -151,6 +153,10 @@ settings! {
         "RabbitMQ queues with trace data, one table each: `url`, `queue`, `name`; see [topics](topics.md).";
     receive_nats: sources = Vec::new(),
         "NATS streams or subjects with trace data, one table each: `servers`, `stream`, `subject`, `group`, `start`, `name`, `credentials`, `tls_ca`, `tls_cert`, `tls_key`; see [topics](topics.md).";
+    retention: rules = Vec::new(),
+        "How long what is received is kept, one table a rule: `age` (`30d` or `forever`) of a `destination` (`*` at the end makes it a prefix; all where it is left out; the first that fits decides), `bytes` of all, `tenant`; see [store](store.md#retention). Without it everything is kept.";
+    legal_holds: rules = Vec::new(),
+        "What is never dropped, one table each: `since` and `until` (days of receipt) of a `destination`, `tenant`; see [store](store.md#retention).";
     seal_rows: count = 262_144,
         "Events in memory after which they are sealed into a segment.";
     seal_bytes: bytes = 64 << 20,

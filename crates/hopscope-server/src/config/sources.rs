@@ -81,6 +81,8 @@ pub struct NatsSource {
 pub(super) trait Source: Sized {
     /// What the setting wants.
     const WANTED: &'static str;
+    /// Most of them.
+    const MAX: usize = SOURCES_MAX;
     /// Reads it; `None` where a key is missing, unknown or wrong.
     fn read(table: Table) -> Option<Self>;
     /// Every key with its value, passwords hidden.
@@ -88,10 +90,10 @@ pub(super) trait Source: Sized {
 }
 
 /// The keys of a source that have not been read yet.
-pub(super) struct Table(BTreeMap<String, String>);
+pub(super) struct Table(pub(super) BTreeMap<String, String>);
 
 impl Table {
-    fn take(&mut self, key: &str) -> Option<String> {
+    pub(super) fn take(&mut self, key: &str) -> Option<String> {
         self.0.remove(key).filter(|value| !value.is_empty())
     }
 
@@ -223,7 +225,7 @@ pub(super) fn read<S: Source>(given: &Given) -> Result<Vec<S>, &'static str> {
         }
     };
     let sources = tables.and_then(|tables| tables.into_iter().map(table).collect::<Option<Vec<S>>>());
-    sources.filter(|sources| sources.len() <= SOURCES_MAX).ok_or(S::WANTED)
+    sources.filter(|sources| sources.len() <= S::MAX).ok_or(S::WANTED)
 }
 
 fn table<S: Source>(pairs: Vec<(String, String)>) -> Option<S> {

@@ -78,7 +78,7 @@ impl Item {
     }
 }
 
-pub(super) fn io_error(what: &str) -> impl FnOnce(io::Error) -> Error {
+pub(super) fn io_error(what: &str) -> impl FnOnce(io::Error) -> Error + use<> {
     let what = what.to_owned();
     move |error| {
         let kind = match error.kind() {

@@ -4,11 +4,14 @@
 //! disk; reads see it from then on. It is not: for two processes at once (a lock says so), nor a general
 //! database.
 
+mod backup;
+mod catalog;
 mod check;
 mod collect;
 mod compact;
 mod count;
 pub mod dir;
+mod export;
 mod fingerprint;
 mod folder;
 mod frame;
@@ -20,6 +23,7 @@ mod queue;
 mod read;
 mod real_dir;
 mod recover;
+mod repair;
 mod repeats;
 mod retain;
 mod seal;
@@ -31,9 +35,13 @@ mod space;
 mod table;
 mod wal;
 
+pub use backup::{BackedUp, Restored, backup, restore};
+pub use catalog::{COLUMNS, Column, parquet_files};
 pub use compact::{Level, Status};
+pub use export::{Exported, Import};
 pub use options::{Options, WalMode};
 pub use real_dir::RealDir;
+pub use repair::{Repaired, repair};
 pub use retain::DroppedDay;
 pub use snapshot::Snapshot;
 pub use space::{
@@ -41,7 +49,7 @@ pub use space::{
 };
 
 use crate::{
-    Aggregated, Aggregation, Appended, CheckReport, Depth, Error, ErrorKind, Found, Page, Policy, Retained,
+    Aggregated, Aggregation, Appended, CheckReport, Depth, Error, ErrorKind, Finding, Found, Page, Policy, Retained,
     Retention, Store,
 };
 use async_trait::async_trait;
@@ -58,6 +66,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 const LOCK_FILE: &str = "LOCK";
+
+/// A folder with this file is a restore that did not finish.
+const RESTORING: &str = "RESTORING";
 
 /// The store in one folder.
 pub struct Embedded {
@@ -94,6 +105,10 @@ impl Embedded {
             let message = "another hopscope is using this folder\nhint: stop it, or give this one a folder of its own with --data";
             Error::new(ErrorKind::Unavailable, message)
         })?;
+        if dir.open(RESTORING).is_ok() {
+            let message = "a restore into this folder did not finish\nhint: `hopscope store restore` it again";
+            return Err(Error::new(ErrorKind::Corrupt, message));
+        }
         let mut tenants = BTreeMap::new();
         for name in dir.list("").map_err(io_error("cannot list the folder"))? {
             // Other names are not tenants': the lock file is in capitals for that reason.
@@ -144,10 +159,29 @@ impl Embedded {
         locked(&self.tenants).keys().cloned().collect()
     }
 
+    /// What is missing, of all tenants.
+    pub(crate) fn gaps(&self) -> Vec<Finding> {
+        let writers: Vec<Arc<Writer>> = locked(&self.tenants).values().cloned().collect();
+        writers.iter().flat_map(|writer| writer.folder().gaps()).collect()
+    }
+
     /// Drops what the policy of a tenant no longer keeps: whole segments, so far.
     pub async fn apply(&self, tenant: &Tenant, policy: &Policy, now_ns: i64) -> Result<Retained, Error> {
         let policy = policy.clone();
         self.read(tenant, Retained::default(), move |folder, _| folder.apply(&policy, now_ns)).await
+    }
+
+    /// Writes the events of a tenant that match to a new Parquet file.
+    pub async fn export(
+        &self,
+        tenant: &Tenant,
+        query: &Query,
+        now_ns: i64,
+        to: &Path,
+    ) -> Result<Exported, Error> {
+        let (query, to) = (query.clone(), to.to_owned());
+        let export = move |folder: &Folder, cancel: &Cancel| folder.export(&query, now_ns, &to, cancel);
+        self.read(tenant, Exported::default(), export).await
     }
 
     /// What it takes on the disk.

@@ -23,6 +23,8 @@ pub struct Options {
     /// Bytes of log after which memory is sealed into a segment. While sealing is behind, the log and the one
     /// before it may each become twice as long: all that a start replays is four times this.
     pub seal_bytes: u64,
+    /// Whether segments are merged in the background.
+    pub compact: bool,
     /// Events after which the sealed segments of a day are merged into one, and most events of a merged segment.
     pub compact_rows: usize,
     /// Sealed segments of a day after which they are merged, however few events they have.
@@ -50,6 +52,7 @@ impl Default for Options {
         Self {
             seal_rows: 262_144,
             seal_bytes: 64 << 20,
+            compact: true,
             compact_rows: 4_194_304,
             compact_segments_max: 16,
             wal_mode: WalMode::Sync,

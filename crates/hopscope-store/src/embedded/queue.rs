@@ -87,8 +87,10 @@ impl Writer {
         let mut threads = vec![
             spawn(format!("log-{tenant}"), write_until_stopped)?,
             spawn(format!("seal-{tenant}"), seal_until_stopped)?,
-            spawn(format!("merge-{tenant}"), compact_until_stopped)?,
         ];
+        if shared.folder.options.compact {
+            threads.push(spawn(format!("merge-{tenant}"), compact_until_stopped)?);
+        }
         if let WalMode::Interval(_) = shared.folder.options.wal_mode {
             threads.push(spawn(format!("sync-{tenant}"), sync_until_stopped)?);
         }

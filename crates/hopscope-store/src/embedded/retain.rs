@@ -15,7 +15,7 @@ use std::io;
 use std::sync::Arc;
 
 /// What went, newest last, one JSON object a line after a line that names the format.
-const FILE: &str = "DROPPED";
+pub(super) const FILE: &str = "DROPPED";
 const NEW_FILE: &str = "DROPPED.new";
 const HEAD: &str = "hopscope-dropped 1\n";
 

@@ -49,6 +49,14 @@ impl Snapshot {
         Ok(snapshot)
     }
 
+    /// Whether there is a store in that folder; nothing is made or changed.
+    ///
+    /// # Errors
+    /// `Invalid` where there is none.
+    pub fn look(data: &Path) -> Result<(), Error> {
+        tenants(data).map(drop)
+    }
+
     /// Its folder: a store like any other.
     pub fn path(&self) -> &Path {
         &self.root

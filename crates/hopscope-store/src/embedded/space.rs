@@ -2,6 +2,7 @@
 //! the disk will be full.
 
 use super::folder::{Folder, io_error};
+use super::manifest::Gap;
 use super::retain::DroppedDay;
 use super::segment::SummaryRow;
 use super::wal;
@@ -204,24 +205,18 @@ impl Folder {
             unattributed_bytes: 0,
             log_events: 0,
             log_bytes: self.log_bytes()?,
-            gaps: Vec::new(),
+            gaps: self.gaps(),
             dropped: self.dropped_days(),
             received_ns: None,
             received: Vec::new(),
         };
         let tables = std::iter::once(&state.active).chain(&state.frozen);
         space.log_events = tables.map(|table| table.read().events() as u64).sum();
-        space.gaps.extend(state.gaps.iter().map(|gap| Finding {
-            file: format!("{}/{}", self.tenant.name(), gap.file),
-            what: gap.what.clone(),
-            received_ns: gap.received_ns,
-            events: gap.events,
-        }));
         let mut days: BTreeMap<(i64, u32), DaySpace> = BTreeMap::new();
         let mut destinations: BTreeMap<(String, String), (u64, u64)> = BTreeMap::new();
         for segment in &state.segments {
             let entry = &segment.entry;
-            let key = (day_of(entry.received_ns.1), 0);
+            let key = (i64::from(entry.received_day()), entry.level());
             let empty = DaySpace { day: key.0, level: key.1, segments: 0, events: 0, bytes: 0 };
             let day = days.entry(key).or_insert(empty);
             day.segments += 1;
@@ -247,6 +242,17 @@ impl Folder {
         space.destinations = destinations.into_iter().map(of).collect();
         space.destinations.sort_by_key(|destination| std::cmp::Reverse(destination.bytes));
         Ok(space)
+    }
+
+    /// What is missing, files relative to the store's folder.
+    pub fn gaps(&self) -> Vec<Finding> {
+        let finding = |gap: &Gap| Finding {
+            file: format!("{}/{}", self.tenant.name(), gap.file),
+            what: gap.what.clone(),
+            received_ns: gap.received_ns,
+            events: gap.events,
+        };
+        self.state().gaps.iter().map(finding).collect()
     }
 
     fn log_bytes(&self) -> Result<u64, Error> {

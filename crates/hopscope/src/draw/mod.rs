@@ -11,5 +11,5 @@ pub use doctor::doctor;
 pub use ink::Ink;
 pub use message::message;
 pub use rates::rates;
-pub use table::{found, settings};
+pub use table::{found, settings, table};
 pub use time::{clock, short_duration};

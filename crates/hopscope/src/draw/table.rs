@@ -55,7 +55,12 @@ fn searched(messages: usize, coverage: &Coverage, more: bool) -> String {
 
 /// Settings: name, value, where it came from.
 pub fn settings(rows: &[[String; 3]]) -> String {
-    let mut table = plain_table(&["SETTING", "VALUE", "FROM"]);
+    table(&["SETTING", "VALUE", "FROM"], rows)
+}
+
+/// Rows under a header.
+pub fn table<const N: usize>(header: &[&str; N], rows: &[[String; N]]) -> String {
+    let mut table = plain_table(header);
     for row in rows {
         table.add_row(row);
     }

@@ -11,12 +11,16 @@ mod id;
 pub(crate) mod keys;
 pub(crate) mod merge;
 mod read;
+mod rebuild;
 pub(crate) mod sums;
 pub(crate) mod write;
 
 pub(crate) use checked::Damaged;
+pub(crate) use columns::schema;
+pub(crate) use decode::{Rows, decode};
 pub(crate) use id::{SegmentId, day_of};
 pub(crate) use read::{Caches, FILTER, Failed, IDENTITY, KEYS, Segment, merged, ranges_of};
+pub(crate) use rebuild::{Rebuild, RebuildError};
 
 use super::ints::{Malformed, Reader};
 use serde::{Deserialize, Serialize};

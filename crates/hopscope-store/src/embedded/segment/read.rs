@@ -351,7 +351,8 @@ impl Segment {
         })
     }
 
-    pub(super) fn damaged(&self, what: &dyn std::fmt::Display) -> Damaged {
+    /// Damage of the file of events.
+    pub fn damaged(&self, what: &dyn std::fmt::Display) -> Damaged {
         let [events, ..] = self.entry.id().file_names();
         Damaged { file: events, what: what.to_string() }
     }

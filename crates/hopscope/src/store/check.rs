@@ -1,42 +1,34 @@
-//! `hopscope check`: is what is stored sound?
+//! `hopscope store check`, or `hopscope check`: is what is stored sound?
 
-use crate::args::{CheckArgs, ServeArgs};
-use crate::config;
+use super::args::CheckArgs;
+use super::{Reading, failure, folder_of};
 use crate::draw::clock;
-use crate::exit::{Exit, Failure};
+use crate::exit::Exit;
 use crate::output;
-use hopscope_store::embedded::{Embedded, Options};
 use hopscope_store::{CheckReport, Depth, Finding, Store};
 use indicatif::ProgressBar;
 use serde_json::json;
-use std::path::Path;
 use std::time::Duration;
 
 pub async fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
-    let data = config::load(&ServeArgs { data: args.data.clone(), ..ServeArgs::default() })?.config.data;
-    if !Path::new(&data).is_dir() {
-        return Err(Failure::new(Exit::NotFound, format!("no store there folder={data}"))
-            .hint("--data names the folder that the server was started with")
-            .into());
-    }
-    let store = Embedded::open(Path::new(&data), Options::default())
-        .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
-    let depth = if args.full { Depth::Full } else { Depth::Quick };
-    let waiting = waiting(args.full);
-    let report = store.check(depth).await.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    let data = folder_of(&args.folder)?;
+    let waiting = waiting(args.deep);
+    let reading = tokio::task::spawn_blocking(move || Reading::open(&data)).await??;
+    let depth = if args.deep { Depth::Full } else { Depth::Quick };
+    let report = reading.store.check(depth).await.map_err(failure)?;
     waiting.finish_and_clear();
     if args.json {
         output::json(&as_json(&report))?;
     } else {
-        output::print(&as_text(&report, args.full));
+        output::print(&as_text(&report, args.deep));
     }
     Ok(if report.findings.is_empty() { Exit::Done } else { Exit::Damaged })
 }
 
 /// A sign of life on a terminal; nothing elsewhere.
-fn waiting(full: bool) -> ProgressBar {
+fn waiting(deep: bool) -> ProgressBar {
     let spinner = ProgressBar::new_spinner();
-    spinner.set_message(if full {
+    spinner.set_message(if deep {
         "reading every block and log record"
     } else {
         "reading the manifest and footers"
@@ -45,15 +37,15 @@ fn waiting(full: bool) -> ProgressBar {
     spinner
 }
 
-fn as_text(report: &CheckReport, full: bool) -> String {
+fn as_text(report: &CheckReport, deep: bool) -> String {
     let mut text = String::new();
     for finding in &report.findings {
         text += &format!("damaged  {}  {}{}\n", finding.file, finding.what, missing(finding));
     }
-    let depth = if full {
+    let depth = if deep {
         "every block and log record read"
     } else {
-        "manifest, files and footers read; --full reads all"
+        "manifest, files and footers read; --deep reads all"
     };
     let sound = if report.findings.is_empty() { "sound" } else { "NOT sound" };
     text + &format!(

@@ -1,0 +1,174 @@
+//! A segment's index and counts, made anew out of its events.
+
+use super::checked::{CheckedFile, Damaged, block_sums};
+use super::decode::decode;
+use super::write::SUMMARY_ROWS_MAX;
+use super::{Extra, SegmentId, SummaryRow, keys, sums};
+use crate::embedded::dir::{Dir, read_all, write_all};
+use crate::embedded::fingerprint::each_key_in_segment;
+use crate::embedded::frame;
+use crate::embedded::manifest::SegmentEntry;
+use hopscope_model::{BatchBuilder, EventRef, Outcome, Source, Tenant};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use std::collections::BTreeMap;
+use std::io;
+
+/// What of a segment is not as its checksums say; its events are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Parts {
+    /// The key index.
+    pub keys: bool,
+    /// Counts, progress and tallies.
+    pub extra: bool,
+}
+
+/// A segment with sound events, in the folder it lies in.
+pub(crate) struct Rebuild<'a> {
+    dir: &'a dyn Dir,
+    /// The tenant's folder, or that of its quarantine.
+    folder: &'a str,
+    sums: sums::Sums,
+    /// What has to be made anew.
+    pub parts: Parts,
+}
+
+impl<'a> Rebuild<'a> {
+    /// Looks at every block of a segment's files.
+    ///
+    /// # Errors
+    /// Where there is nothing to build from: its checksums or its events are damaged.
+    pub fn look(dir: &'a dyn Dir, folder: &'a str, id: SegmentId) -> Result<Self, Damaged> {
+        let [events, keys, extra, sums_name] = id.file_names();
+        let damaged = |what: String| Damaged { file: sums_name.clone(), what };
+        let bytes = read_all(dir, &format!("{folder}/{sums_name}"), sums::SUMS_BYTES_MAX);
+        let bytes = bytes.map_err(|error| damaged(format!("cannot read: {error}")))?;
+        let sums = sums::decode(&bytes).map_err(|malformed| damaged(malformed.0.to_owned()))?;
+        let verify = |number: usize, name: &str| {
+            let (len, blocks) = (sums.head.lens[number], sums.blocks[number].clone());
+            CheckedFile::open(dir, folder, name, len, blocks)?.verify()
+        };
+        verify(0, &events)?;
+        let parts = Parts { keys: verify(1, &keys).is_err(), extra: verify(2, &extra).is_err() };
+        Ok(Self { dir, folder, sums, parts })
+    }
+
+    /// Makes anew what has to be, beside what is there and then in its place; the entry for the manifest. Progress and
+    /// tallies are not in the events: they are lost with their file.
+    pub fn finish(mut self, tenant: &Tenant) -> Result<SegmentEntry, RebuildError> {
+        let [events_name, keys_name, extra_name, sums_name] = self.sums.head.entry.id().file_names();
+        let (lens, blocks) = (self.sums.head.lens, &self.sums.blocks);
+        let read = |number: usize, name: &str| {
+            CheckedFile::open(self.dir, self.folder, name, lens[number], blocks[number].clone())
+        };
+        let events = read(0, &events_name)?;
+        let mut built = Built::default();
+        built.read(tenant, events.clone(), &events_name)?;
+        let keys = if self.parts.keys {
+            let (bytes, parts) = built.keys.finish();
+            self.sums.head.keys = parts;
+            bytes
+        } else {
+            read(1, &keys_name)?.read(0, lens[1] as usize)?.to_vec()
+        };
+        let extra = if self.parts.extra {
+            let entry = &mut self.sums.head.entry;
+            (entry.progress, entry.tally_ns) = (0, None);
+            let rest = BatchBuilder::new(tenant.clone(), Source::Otlp, entry.received_ns.0).finish();
+            Extra { summary: built.summary.map(|rows| rows.into_values().collect()), rest: frame::encode(&rest) }.encode()
+        } else {
+            read(2, &extra_name)?.read(0, lens[2] as usize)?.to_vec()
+        };
+        let events = events.read(0, lens[0] as usize)?;
+        let mut head = self.sums.head;
+        head.lens = [events.len() as u64, keys.len() as u64, extra.len() as u64];
+        head.entry.bytes = head.lens.iter().sum();
+        let blocks = [block_sums(&events), block_sums(&keys), block_sums(&extra)];
+        let sums = sums::Sums { head, blocks };
+        let (bytes, mut entry) = (sums::encode(&sums), sums.head.entry);
+        // The old checksums go with the old files: in between the segment is damaged, as it was before.
+        for (name, bytes) in [(&keys_name, &keys), (&extra_name, &extra), (&sums_name, &bytes)] {
+            let path = format!("{}/{name}", self.folder);
+            let new = format!("{path}.new");
+            write_all(self.dir, &new, bytes)?;
+            self.dir.rename(&new, &path)?;
+        }
+        self.dir.sync_dir(self.folder)?;
+        entry.bytes += bytes.len() as u64;
+        entry.sums_crc32c = crc32c::crc32c(&bytes);
+        Ok(entry)
+    }
+}
+
+/// Why a segment could not be rebuilt.
+#[derive(Debug)]
+pub(crate) enum RebuildError {
+    Damaged(Damaged),
+    Io(io::Error),
+}
+
+impl From<Damaged> for RebuildError {
+    fn from(damaged: Damaged) -> Self {
+        Self::Damaged(damaged)
+    }
+}
+
+impl From<io::Error> for RebuildError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// What comes out of the events.
+struct Built {
+    keys: keys::Writer,
+    /// `None` once there are too many combinations.
+    summary: Option<BTreeMap<Vec<String>, SummaryRow>>,
+}
+
+impl Default for Built {
+    fn default() -> Self {
+        Self { keys: keys::Writer::default(), summary: Some(BTreeMap::new()) }
+    }
+}
+
+impl Built {
+    fn read(&mut self, tenant: &Tenant, events: CheckedFile, name: &str) -> Result<(), Damaged> {
+        let damaged = |what: String| Damaged { file: name.to_owned(), what };
+        let reader = ParquetRecordBatchReaderBuilder::try_new(events).and_then(ParquetRecordBatchReaderBuilder::build);
+        let mut row = 0;
+        for rows in reader.map_err(|error| damaged(error.to_string()))? {
+            let rows = rows.map_err(|error| damaged(error.to_string()))?;
+            let numbers = (row..row + rows.num_rows() as u32).collect();
+            let rows = decode(tenant, &rows, numbers).ok_or_else(|| damaged("holds a value that is none of ours".into()))?;
+            for event in rows.batch.events() {
+                each_key_in_segment(&event, event.id(), |kind, fingerprint| self.keys.add(row, kind, fingerprint));
+                self.count(&event);
+                row += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, event: &EventRef<'_>) {
+        let Some(summary) = &mut self.summary else { return };
+        let names =
+            [event.system(), event.cluster(), event.destination(), event.lane(), event.group(), event.service()];
+        let words = [event.stage().name(), event.outcome_name()];
+        let values: Vec<String> = names.into_iter().chain(words).map(str::to_owned).collect();
+        let start = event.start_ns();
+        let row = summary.entry(values.clone()).or_insert(SummaryRow {
+            values,
+            events: 0,
+            failed: 0,
+            first_ns: start,
+            last_ns: start,
+        });
+        row.events += 1;
+        row.failed += u64::from(matches!(event.outcome(), Outcome::Failed { .. }));
+        row.first_ns = row.first_ns.min(start);
+        row.last_ns = row.last_ns.max(start);
+        if summary.len() > SUMMARY_ROWS_MAX {
+            self.summary = None;
+        }
+    }
+}
