@@ -29,7 +29,6 @@ impl fmt::Display for Damaged {
 impl std::error::Error for Damaged {}
 
 /// CRC32C of every block.
-#[cfg(test)]
 pub(crate) fn block_sums(bytes: &[u8]) -> Vec<u32> {
     bytes.chunks(BLOCK_BYTES).map(crc32c::crc32c).collect()
 }
