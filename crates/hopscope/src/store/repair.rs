@@ -18,10 +18,10 @@ pub async fn run(args: &RepairArgs) -> anyhow::Result<Exit> {
     } else {
         let kind = |one: &Repaired| if one.is_loss { "lost    " } else { "repaired" };
         done.iter().for_each(|one| output::line(&format!("{}  {}  {}", kind(one), one.file, one.what)));
-        let mood = if dry_run { "would be " } else { "" };
-        output::line(&match done.len() {
-            0 => "nothing to repair".to_owned(),
-            count => format!("{count} {mood}done"),
+        output::line(match (done.is_empty(), dry_run) {
+            (true, _) => "nothing to repair",
+            (false, true) => "nothing was changed: this is what would be done",
+            (false, false) => "done",
         });
     }
     Ok(if lost { Exit::Damaged } else { Exit::Done })
