@@ -9,9 +9,7 @@ use utoipa::ToSchema;
 
 pub use crate::doctor::{CODES, Check, DoctorAnswer, Fact, Finding};
 pub use crate::rates::{Bound, Durations, Flow, Rate, RatesAnswer};
-pub use crate::storage::{
-    DroppedDay, StoreAnswer, StoredDay, StoredDestination, StoredGap, StoredTenant,
-};
+pub use crate::storage::{DroppedDay, StoreAnswer, StoredDay, StoredDestination, StoredGap, StoredTenant};
 
 /// A 64-bit integer, as a decimal string in JSON. Times are nanoseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, ToSchema)]

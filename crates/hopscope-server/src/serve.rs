@@ -146,16 +146,15 @@ impl Running {
     }
 
     fn answer(&mut self, listener: TcpListener, live: Arc<Live>) {
-        let api =
-            Api::new(
-                &self.config,
-                self.addresses,
-                &self.store.store,
-                self.store.embedded.as_ref(),
-                &self.ingest,
-                &self.ledgers,
-                live,
-            );
+        let api = Api::new(
+            &self.config,
+            self.addresses,
+            &self.store.store,
+            self.store.embedded.as_ref(),
+            &self.ingest,
+            &self.ledgers,
+            live,
+        );
         let connections = Connections::new(&self.config);
         let service = api::service(api, self.stop_api.clone());
         let stop = self.stop_api.clone();

@@ -47,7 +47,9 @@ async fn retain(store: &Embedded, config: &Config) {
                 bytes = retained.freed_bytes,
                 "retention dropped what is no longer kept"
             ),
-            Err(error) => tracing::warn!(tenant = tenant.name(), %error, "retention failed, and is tried again"),
+            Err(error) => {
+                tracing::warn!(tenant = tenant.name(), %error, "retention failed, and is tried again")
+            }
         }
     }
 }
@@ -92,14 +94,27 @@ fn forecast(
     let by_age = policy.days_max().map(|days| per_day.saturating_mul(u64::from(days) + 1));
     let most = by_age.into_iter().chain(policy.bytes_max).min();
     if let Some(most) = most.filter(|most| most.saturating_sub(bytes) <= free) {
-        return (None, format!("never: retention holds it at about {most} bytes, at {per_day} bytes a day over the last {over}"));
+        return (
+            None,
+            format!(
+                "never: retention holds it at about {most} bytes, at {per_day} bytes a day over the last {over}"
+            ),
+        );
     }
     match growth.full_ns(free, now_ns) {
         Some(full_ns) => {
             let day = day_text(full_ns.div_euclid(DAY_NS));
-            (Some(full_ns), format!("full on {day}: {free} bytes free, {per_day} bytes a day over the last {over}"))
+            (
+                Some(full_ns),
+                format!("full on {day}: {free} bytes free, {per_day} bytes a day over the last {over}"),
+            )
         }
-        None => (None, format!("not within a hundred years: {free} bytes free, {per_day} bytes a day over the last {over}")),
+        None => (
+            None,
+            format!(
+                "not within a hundred years: {free} bytes free, {per_day} bytes a day over the last {over}"
+            ),
+        ),
     }
 }
 

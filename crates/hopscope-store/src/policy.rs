@@ -66,7 +66,8 @@ impl Policy {
     /// Whether an event of that destination, received on that day, is kept today: for whoever rewrites segments
     /// and can leave single events out.
     pub fn keeps(&self, destination: &str, received_day: i64, today: i64) -> bool {
-        self.holds(destination, (received_day, received_day)) || !self.is_over(destination, received_day, today)
+        self.holds(destination, (received_day, received_day))
+            || !self.is_over(destination, received_day, today)
     }
 
     /// The units that go, by their number, the oldest first.
@@ -171,13 +172,19 @@ mod tests {
         let all = [&old[..], &new[..]].concat();
         let dropped: Vec<usize> = policy.drops(&all, TODAY).into_iter().map(|(unit, _)| unit).collect();
         assert_eq!(dropped, [0, 1, 2], "today's stay although they are too many");
-        assert_eq!(policy.drops(&all[..3], TODAY).len(), 2, "a day is dropped whole, and no more than it needs");
+        assert_eq!(
+            policy.drops(&all[..3], TODAY).len(),
+            2,
+            "a day is dropped whole, and no more than it needs"
+        );
     }
 
     #[test]
     fn what_is_not_known_is_kept_while_anything_could_be() {
         let unknown = Unit { destinations: None, ..unit((TODAY - 50, TODAY - 50), 1, &[]) };
-        let drops = |ages: Vec<Age>| Policy { ages, ..Policy::default() }.drops(std::slice::from_ref(&unknown), TODAY);
+        let drops = |ages: Vec<Age>| {
+            Policy { ages, ..Policy::default() }.drops(std::slice::from_ref(&unknown), TODAY)
+        };
         assert_eq!(drops(vec![age("*", 7)]).len(), 1);
         assert_eq!(drops(vec![age("a", 90), age("*", 7)]), []);
         assert_eq!(drops(vec![age("a", 7)]), []);

@@ -87,7 +87,8 @@ fn a_folder_that_is_no_store_is_not_made_one() {
 #[tokio::test]
 async fn a_backup_takes_new_files_only_and_restores_to_the_same_answers() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (data, to, again) = (folder.path().join("data"), folder.path().join("backup"), folder.path().join("again"));
+    let (data, to, again) =
+        (folder.path().join("data"), folder.path().join("backup"), folder.path().join("again"));
     let store = three_parts(&data).await;
     let back_up = |links| {
         let snapshot = Snapshot::take(&data).expect("a snapshot");
@@ -100,7 +101,10 @@ async fn a_backup_takes_new_files_only_and_restores_to_the_same_answers() {
     append(&store, 80..90, NOW_NS + 3).await;
     store.seal().await.expect("sealed");
     let third = back_up(true);
-    assert!(third.linked_files >= 4 && third.removed_files > 0, "a new segment; the old log and manifest went: {third:?}");
+    assert!(
+        third.linked_files >= 4 && third.removed_files > 0,
+        "a new segment; the old log and manifest went: {third:?}"
+    );
     assert_eq!(third.damaged, [""; 0]);
     let before = all(&store).await;
     embedded::restore(&to, &data).expect_err("never over a live store");
@@ -119,7 +123,8 @@ async fn a_backup_takes_new_files_only_and_restores_to_the_same_answers() {
 #[tokio::test]
 async fn a_damaged_or_unfinished_backup_is_refused_and_no_store_is_left() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (data, to, again) = (folder.path().join("data"), folder.path().join("backup"), folder.path().join("again"));
+    let (data, to, again) =
+        (folder.path().join("data"), folder.path().join("backup"), folder.path().join("again"));
     drop(three_parts(&data).await);
     let snapshot = Snapshot::take(&data).expect("a snapshot");
     embedded::backup(snapshot.path(), &to, false, NOW_NS).expect("backed up");
@@ -158,7 +163,8 @@ async fn what_is_exported_comes_back_the_same_and_only_once() {
     assert_eq!((done.events, done.why_not.len()), (80 * 3, 0));
     store.export(&tenant, &Query::default(), NOW_NS, &file).await.expect_err("never over a file");
     let none: Query = "dest:nowhere".parse().expect("a query");
-    let none = store.export(&tenant, &none, NOW_NS, &folder.path().join("none.parquet")).await.expect("exported");
+    let none =
+        store.export(&tenant, &none, NOW_NS, &folder.path().join("none.parquet")).await.expect("exported");
     assert_eq!(none.events, 0);
     let other = open(&again);
     for _ in 0..2 {
@@ -176,7 +182,10 @@ async fn what_is_exported_comes_back_the_same_and_only_once() {
 }
 
 /// What damage is done to, and what must come of it.
-async fn repaired(extension: &str, is_open_before: bool) -> (Vec<embedded::Repaired>, (BTreeSet<String>, bool), (BTreeSet<String>, bool)) {
+async fn repaired(
+    extension: &str,
+    is_open_before: bool,
+) -> (Vec<embedded::Repaired>, (BTreeSet<String>, bool), (BTreeSet<String>, bool)) {
     let folder = tempfile::tempdir().expect("a folder");
     let store = three_parts(folder.path()).await;
     let before = all(&store).await;

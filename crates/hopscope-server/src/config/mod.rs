@@ -223,7 +223,9 @@ fn check(config: &Config) -> Result<(), Error> {
     }
     if config.data == MEMORY && !(config.retention.is_empty() && config.legal_holds.is_empty()) {
         let message = "retention is of a store on disk, and data=memory keeps nothing there";
-        return Err(Error::new(ErrorKind::Usage, message).with_hint("give data a folder, or leave retention out"));
+        return Err(
+            Error::new(ErrorKind::Usage, message).with_hint("give data a folder, or leave retention out")
+        );
     }
     let names = [
         config.receive_kafka.iter().filter_map(|source| source.name.as_deref()).collect::<Vec<_>>(),

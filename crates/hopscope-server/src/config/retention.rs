@@ -40,9 +40,7 @@ pub struct HoldRule {
 pub fn policy(rules: &[RetentionRule], holds: &[HoldRule], tenant: &Tenant) -> Policy {
     let of = |rule: &Option<Tenant>| rule.as_ref().is_none_or(|of| of == tenant);
     let own = || rules.iter().filter(|rule| of(&rule.tenant));
-    let age = |rule: &RetentionRule| {
-        rule.age.map(|days| Age { destination: rule.destination.clone(), days })
-    };
+    let age = |rule: &RetentionRule| rule.age.map(|days| Age { destination: rule.destination.clone(), days });
     let day = |text: &Option<String>| text.as_deref().and_then(day_of_text);
     let hold = |rule: &HoldRule| Hold {
         destination: rule.destination.clone(),
@@ -88,7 +86,8 @@ impl Source for RetentionRule {
             Some(days) => ("age", format!("{days}d")),
             None => ("age", "forever".to_owned()),
         }));
-        shown.extend(self.bytes.map(|bytes| ("bytes", value::show_bytes(bytes).trim_matches('"').to_owned())));
+        shown
+            .extend(self.bytes.map(|bytes| ("bytes", value::show_bytes(bytes).trim_matches('"').to_owned())));
         shown
     }
 }
@@ -174,7 +173,14 @@ mod tests {
 
     #[test]
     fn what_is_written_wrong_is_refused() {
-        for wrong in ["age=30", "age=1h", "bytes=5GiB destination=a", "destination=a", "age=3d frob=1", "tenant=A age=1d"] {
+        for wrong in [
+            "age=30",
+            "age=1h",
+            "bytes=5GiB destination=a",
+            "destination=a",
+            "age=3d frob=1",
+            "tenant=A age=1d",
+        ] {
             assert!(policy_of(wrong, "").is_err(), "{wrong}");
         }
         for wrong in ["since=yesterday", "since=2026-13-01", "from=2026-11-01"] {

@@ -138,7 +138,8 @@ impl Backup<'_> {
     fn tenant(&mut self, store: &RealDir, tenant: &Tenant) -> Result<(), Error> {
         let folder = tenant.name();
         fs::create_dir_all(self.to.join(folder)).map_err(io_error("cannot make a folder of the backup"))?;
-        let manifest = manifest::read(store, folder).map_err(|unreadable| unreadable_manifest(folder, unreadable))?;
+        let manifest =
+            manifest::read(store, folder).map_err(|unreadable| unreadable_manifest(folder, unreadable))?;
         for entry in &manifest.segments {
             self.segment(store, folder, entry)?;
         }
@@ -210,7 +211,8 @@ impl Backup<'_> {
     fn take(&mut self, path: &str, stored: &str) -> Result<(Listed, Vec<u32>), Error> {
         let (from, to) = (self.from.join(path), self.to.join(stored));
         if self.before.contains_key(stored) {
-            let message = format!("the backup holds another file of this name, is it of another store? file={stored}");
+            let message =
+                format!("the backup holds another file of this name, is it of another store? file={stored}");
             return Err(invalid(message));
         }
         let failed = || io_error(&format!("cannot copy a file of the store file={path}"));
@@ -218,7 +220,8 @@ impl Backup<'_> {
         if to.exists() {
             fs::remove_file(&to).map_err(failed())?;
         }
-        let linked = self.links && wal::log_of(file_name(path)).is_none() && fs::hard_link(&from, &to).is_ok();
+        let linked =
+            self.links && wal::log_of(file_name(path)).is_none() && fs::hard_link(&from, &to).is_ok();
         let (bytes, sums) = if linked {
             summed(&to, None)
         } else {
@@ -251,7 +254,8 @@ impl Backup<'_> {
         self.done.bytes = self.files.iter().map(|file| file.bytes).sum();
         let list = List { made_ns: now_ns, files: self.files };
         write_list(self.to, &list).map_err(failed())?;
-        let needed: std::collections::BTreeSet<&str> = list.files.iter().map(|file| file.stored.as_str()).collect();
+        let needed: std::collections::BTreeSet<&str> =
+            list.files.iter().map(|file| file.stored.as_str()).collect();
         for tenant in tenant_folders(self.to).map_err(failed())? {
             for entry in fs::read_dir(self.to.join(&tenant)).map_err(failed())? {
                 let name = entry.map_err(failed())?.file_name();
@@ -271,7 +275,9 @@ pub(super) fn unreadable_manifest(folder: &str, unreadable: Unreadable) -> Error
     let what = match unreadable {
         Unreadable::Newer(format) => {
             let known = manifest::FORMAT;
-            return invalid(format!("this store was written by a newer hopscope format={format} known={known}"));
+            return invalid(format!(
+                "this store was written by a newer hopscope format={format} known={known}"
+            ));
         }
         Unreadable::Missing => "it is missing".to_owned(),
         Unreadable::Damaged(what) => what,
@@ -390,7 +396,8 @@ pub fn restore(from: &Path, data: &Path) -> Result<Restored, Error> {
         }
         let (bytes, sums) = copy(&from.join(&file.stored), &to).map_err(failed(file))?;
         if (bytes, sums.whole) != (file.bytes, file.crc32c) {
-            let message = format!("a file of the backup is damaged: its checksum does not hold file={}", file.stored);
+            let message =
+                format!("a file of the backup is damaged: its checksum does not hold file={}", file.stored);
             return Err(Error::new(ErrorKind::Corrupt, message));
         }
         restored.files += 1;
@@ -421,7 +428,10 @@ fn empty_folder(data: &Path) -> Result<Box<dyn std::any::Any + Send + Sync>, Err
     let names = dir.list("").map_err(io_error("cannot list the folder"))?;
     let is_free = names.iter().all(|name| name == LOCK_FILE) || names.iter().any(|name| name == RESTORING);
     if !is_free {
-        let message = format!("the folder is not empty: a store is never restored over another one folder={}", data.display());
+        let message = format!(
+            "the folder is not empty: a store is never restored over another one folder={}",
+            data.display()
+        );
         return Err(invalid(message));
     }
     let lock = dir.lock(LOCK_FILE).map_err(io_error("cannot lock the folder"))?;

@@ -96,7 +96,9 @@ mod tests {
     fn every_column_of_a_segment_is_documented() {
         for field in super::super::segment::schema().fields() {
             let name = field.name();
-            let named = COLUMNS.iter().any(|column| column.sql.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == name));
+            let named = COLUMNS.iter().any(|column| {
+                column.sql.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == name)
+            });
             assert!(named, "{name}");
         }
     }

@@ -5,7 +5,7 @@
 
 use super::folder::{Folder, io_error};
 use super::read::{Cancel, Read, Source, rows_in_question};
-use super::segment::{Failed, FILTER, IDENTITY, Rows, Segment, decode, ranges_of, schema};
+use super::segment::{FILTER, Failed, IDENTITY, Rows, Segment, decode, ranges_of, schema};
 use crate::{Error, ErrorKind};
 use hopscope_model::{Batch, BatchBuilder, MessageEvent, Query, Tenant};
 use parquet::arrow::ArrowWriter;
@@ -165,7 +165,10 @@ impl Import {
         for field in schema().fields() {
             let found = builder.schema().field_with_name(field.name());
             if found.is_err() {
-                return Err(invalid(format!("not a file of events, a column is missing column={}", field.name())));
+                return Err(invalid(format!(
+                    "not a file of events, a column is missing column={}",
+                    field.name()
+                )));
             }
             if found.is_ok_and(|found| found.data_type() != field.data_type()) {
                 return Err(invalid(format!("a column has another type column={}", field.name())));
@@ -193,9 +196,8 @@ impl Iterator for Import {
 
     fn next(&mut self) -> Option<Self::Item> {
         let from = self.row;
-        let invalid = |what: String| {
-            Error::new(ErrorKind::Corrupt, format!("{what} file={} row={from}", self.file))
-        };
+        let invalid =
+            |what: String| Error::new(ErrorKind::Corrupt, format!("{what} file={} row={from}", self.file));
         let rows = match self.reader.next()? {
             Ok(rows) => rows,
             Err(error) => return Some(Err(invalid(format!("cannot read: {error}")))),

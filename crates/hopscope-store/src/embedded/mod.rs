@@ -49,8 +49,8 @@ pub use space::{
 };
 
 use crate::{
-    Aggregated, Aggregation, Appended, CheckReport, Depth, Error, ErrorKind, Finding, Found, Page, Policy, Retained,
-    Retention, Store,
+    Aggregated, Aggregation, Appended, CheckReport, Depth, Error, ErrorKind, Finding, Found, Page, Policy,
+    Retained, Retention, Store,
 };
 use async_trait::async_trait;
 use compact::Eagerness;
@@ -106,7 +106,8 @@ impl Embedded {
             Error::new(ErrorKind::Unavailable, message)
         })?;
         if dir.open(RESTORING).is_ok() {
-            let message = "a restore into this folder did not finish\nhint: `hopscope store restore` it again";
+            let message =
+                "a restore into this folder did not finish\nhint: `hopscope store restore` it again";
             return Err(Error::new(ErrorKind::Corrupt, message));
         }
         let mut tenants = BTreeMap::new();

@@ -4,9 +4,9 @@
 //! lie in quarantine because of something beside their events. What is lost stays a gap that every answer names. A dry
 //! run is the same done to a snapshot that is thrown away.
 
+use super::backup::unreadable_manifest;
 use super::dir::Dir;
 use super::folder::io_error;
-use super::backup::unreadable_manifest;
 use super::manifest::{self, Gap, Manifest, Unreadable};
 use super::real_dir::RealDir;
 use super::recover::QUARANTINE;
@@ -42,7 +42,8 @@ pub fn repair(data: &Path, dry_run: bool) -> Result<Vec<Repaired>, Error> {
     let snapshot = Snapshot::take(data)?;
     for tenant in snapshot::tenants(data)? {
         let (from, to) = (data.join(tenant.name()), snapshot.path().join(tenant.name()));
-        link_all(&from.join(QUARANTINE), &to.join(QUARANTINE)).map_err(io_error("cannot look into the quarantine"))?;
+        link_all(&from.join(QUARANTINE), &to.join(QUARANTINE))
+            .map_err(io_error("cannot look into the quarantine"))?;
     }
     repair_in(snapshot.path())
 }
@@ -67,8 +68,14 @@ fn repair_in(data: &Path) -> Result<Vec<Repaired>, Error> {
         return Err(Error::new(ErrorKind::Unavailable, "another hopscope is using this folder"));
     };
     let mut done = Vec::new();
-    for name in snapshot::remove_left(data).map_err(io_error("cannot remove a snapshot that was left behind"))? {
-        done.push(Repaired { file: name, what: "a snapshot that was left behind was removed".into(), is_loss: false });
+    for name in
+        snapshot::remove_left(data).map_err(io_error("cannot remove a snapshot that was left behind"))?
+    {
+        done.push(Repaired {
+            file: name,
+            what: "a snapshot that was left behind was removed".into(),
+            is_loss: false,
+        });
     }
     for tenant in snapshot::tenants(data)? {
         Repair::begin(&dir, &tenant)?.run(&mut done)?;
@@ -107,7 +114,8 @@ impl<'a> Repair<'a> {
         self.rebuild_named(done)?;
         self.bring_back(done)?;
         if let Some(manifest) = self.manifest.filter(|_| self.changed) {
-            manifest::write(self.dir, self.tenant.name(), &manifest).map_err(io_error("cannot write the manifest"))?;
+            manifest::write(self.dir, self.tenant.name(), &manifest)
+                .map_err(io_error("cannot write the manifest"))?;
         }
         Ok(())
     }
@@ -200,7 +208,8 @@ impl<'a> Repair<'a> {
             done.push(Repaired { file: self.file(&keys_name), what, is_loss: false });
         }
         if extra {
-            let what = "the counts were made anew from the events; progress and metrics of this segment are lost";
+            let what =
+                "the counts were made anew from the events; progress and metrics of this segment are lost";
             let file = self.file(&extra_name);
             gaps.push(Gap { file: extra_name, what: what.to_owned(), received_ns: None, events: None });
             done.push(Repaired { file, what: what.to_owned(), is_loss: true });

@@ -124,11 +124,7 @@ impl Folder {
     }
 }
 
-fn unit_of(
-    received_ns: (i64, i64),
-    bytes: u64,
-    destinations: Option<BTreeSet<String>>,
-) -> Unit {
+fn unit_of(received_ns: (i64, i64), bytes: u64, destinations: Option<BTreeSet<String>>) -> Unit {
     Unit { days: (day_of(received_ns.0), day_of(received_ns.1)), bytes, destinations }
 }
 

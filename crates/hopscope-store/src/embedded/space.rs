@@ -238,7 +238,12 @@ impl Folder {
             space.unattributed_bytes += if told { 0 } else { entry.bytes };
         }
         space.days = days.into_values().collect();
-        let of = |((system, destination), (events, bytes))| DestinationSpace { system, destination, events, bytes };
+        let of = |((system, destination), (events, bytes))| DestinationSpace {
+            system,
+            destination,
+            events,
+            bytes,
+        };
         space.destinations = destinations.into_iter().map(of).collect();
         space.destinations.sort_by_key(|destination| std::cmp::Reverse(destination.bytes));
         Ok(space)

@@ -33,7 +33,8 @@ pub async fn run(args: &BackupArgs) -> anyhow::Result<Exit> {
 fn as_text(done: &BackedUp, to: &str) -> String {
     let mut text = String::new();
     for file in &done.damaged {
-        text += &format!("damaged  {file}  its checksum does not hold in the store; it was copied as it is\n");
+        text +=
+            &format!("damaged  {file}  its checksum does not hold in the store; it was copied as it is\n");
     }
     let linked = match done.linked_files {
         0 => String::new(),

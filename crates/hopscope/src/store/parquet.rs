@@ -24,7 +24,9 @@ pub async fn export(args: &ExportArgs) -> anyhow::Result<Exit> {
     if args.json {
         let (events, bytes) = (done.events.to_string(), done.bytes.to_string());
         let complete = done.why_not.is_empty();
-        output::json(&json!({ "events": events, "bytes": bytes, "complete": complete, "why_not": done.why_not }))?;
+        output::json(
+            &json!({ "events": events, "bytes": bytes, "complete": complete, "why_not": done.why_not }),
+        )?;
     } else {
         done.why_not.iter().for_each(|why| output::line(&format!("not searched  {why}")));
         let (events, bytes, to) = (done.events, bytes_text(done.bytes), args.to.display());
@@ -36,7 +38,9 @@ pub async fn export(args: &ExportArgs) -> anyhow::Result<Exit> {
 /// The query that the flags make, in the words of the search box.
 fn query_of(args: &ExportArgs) -> anyhow::Result<Query> {
     let term = |field: &str, value: &Option<String>| {
-        value.as_ref().map(|value| format!("{field}:\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"")))
+        value
+            .as_ref()
+            .map(|value| format!("{field}:\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"")))
     };
     let terms = [term("since", &args.since), term("until", &args.until), term("dest", &args.destination)];
     let text: Vec<String> = terms.into_iter().flatten().collect();
@@ -70,7 +74,8 @@ pub async fn import(args: &ImportArgs) -> anyhow::Result<Exit> {
     let tenant = tenant_of(&args.tenant)?;
     let data = folder_of(&args.folder)?;
     // All are looked at before the first is taken.
-    let imports: Result<Vec<Import>, Error> = args.files.iter().map(|file| Import::open(file, &tenant)).collect();
+    let imports: Result<Vec<Import>, Error> =
+        args.files.iter().map(|file| Import::open(file, &tenant)).collect();
     let imports = imports.map_err(failure)?;
     let store = Arc::new(tokio::task::spawn_blocking(move || open_alone(&data)).await??);
     // Identities are compared with what is in segments when it is settled: until then a repeat counts as new.

@@ -33,11 +33,12 @@ fn duckdb(script: &str, query: &str, json: bool) -> anyhow::Result<Exit> {
         Ok(status) => Err(Failure::new(Exit::Failed, format!("duckdb failed {status}"))
             .hint("`hopscope store sql` alone prints the view and its columns")
             .into()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(Failure::new(Exit::NotFound, "duckdb is not installed")
-                .hint("`hopscope store sql` alone prints a script for DuckDB elsewhere; duckdb.org has the program")
-                .into())
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Failure::new(
+            Exit::NotFound,
+            "duckdb is not installed",
+        )
+        .hint("`hopscope store sql` alone prints a script for DuckDB elsewhere; duckdb.org has the program")
+        .into()),
         Err(error) => Err(error.into()),
     }
 }
@@ -53,11 +54,15 @@ fn script(data: &Path, files: &[PathBuf]) -> String {
     if files.is_empty() {
         return text + "-- Nothing is sealed into segments yet.\n";
     }
-    let files: Vec<String> = files.iter().map(|file| format!("    {}", quoted(&file.display().to_string()))).collect();
-    let columns: Vec<String> = COLUMNS.iter().map(|column| match column.sql {
-        sql if sql == column.name => format!("    \"{sql}\""),
-        sql => format!("    {sql} AS \"{}\"", column.name),
-    }).collect();
+    let files: Vec<String> =
+        files.iter().map(|file| format!("    {}", quoted(&file.display().to_string()))).collect();
+    let columns: Vec<String> = COLUMNS
+        .iter()
+        .map(|column| match column.sql {
+            sql if sql == column.name => format!("    \"{sql}\""),
+            sql => format!("    {sql} AS \"{}\"", column.name),
+        })
+        .collect();
     text += &format!(
         "CREATE OR REPLACE VIEW events AS SELECT\n{}\nFROM read_parquet([\n{}\n], union_by_name = true);\n",
         columns.join(",\n"),

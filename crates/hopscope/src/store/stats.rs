@@ -64,13 +64,25 @@ fn of_tenant(tenant: &StoredTenant) -> String {
         bytes(tenant.log_bytes)
     );
     let days = tenant.days.iter().rev().map(|day| {
-        [&day.day, &day.level.to_string(), &day.segments.0.to_string(), &day.events.0.to_string(), &bytes(day.bytes)]
-            .map(String::clone)
+        [
+            &day.day,
+            &day.level.to_string(),
+            &day.segments.0.to_string(),
+            &day.events.0.to_string(),
+            &bytes(day.bytes),
+        ]
+        .map(String::clone)
     });
     text += &table(&["RECEIVED", "LEVEL", "SEGMENTS", "EVENTS", "BYTES"], days);
     let destinations = tenant.destinations.iter().map(|destination| {
-        let name = if destination.destination.is_empty() { "(no destination)" } else { &destination.destination };
-        [destination.system.clone(), name.to_owned(), destination.events.0.to_string(), bytes(destination.bytes)]
+        let name =
+            if destination.destination.is_empty() { "(no destination)" } else { &destination.destination };
+        [
+            destination.system.clone(),
+            name.to_owned(),
+            destination.events.0.to_string(),
+            bytes(destination.bytes),
+        ]
     });
     text += &table(&["SYSTEM", "DESTINATION", "EVENTS", "BYTES (ESTIMATE)"], destinations);
     if tenant.unattributed_bytes.0 > 0 {
@@ -84,7 +96,13 @@ fn of_tenant(tenant: &StoredTenant) -> String {
     }
     let dropped = tenant.dropped.iter().rev().map(|day| {
         let why = if day.why == "age" { "too old" } else { "too many bytes" };
-        [draw::clock(day.at_ns.0), day.day.clone(), why.to_owned(), day.events.0.to_string(), bytes(day.bytes)]
+        [
+            draw::clock(day.at_ns.0),
+            day.day.clone(),
+            why.to_owned(),
+            day.events.0.to_string(),
+            bytes(day.bytes),
+        ]
     });
     text + &table(&["DROPPED AT", "RECEIVED", "WHY", "EVENTS", "BYTES"], dropped)
 }

@@ -74,7 +74,11 @@ impl<'a> Rebuild<'a> {
             let entry = &mut self.sums.head.entry;
             (entry.progress, entry.tally_ns) = (0, None);
             let rest = BatchBuilder::new(tenant.clone(), Source::Otlp, entry.received_ns.0).finish();
-            Extra { summary: built.summary.map(|rows| rows.into_values().collect()), rest: frame::encode(&rest) }.encode()
+            Extra {
+                summary: built.summary.map(|rows| rows.into_values().collect()),
+                rest: frame::encode(&rest),
+            }
+            .encode()
         } else {
             read(2, &extra_name)?.read(0, lens[2] as usize)?.to_vec()
         };
@@ -134,14 +138,18 @@ impl Default for Built {
 impl Built {
     fn read(&mut self, tenant: &Tenant, events: CheckedFile, name: &str) -> Result<(), Damaged> {
         let damaged = |what: String| Damaged { file: name.to_owned(), what };
-        let reader = ParquetRecordBatchReaderBuilder::try_new(events).and_then(ParquetRecordBatchReaderBuilder::build);
+        let reader =
+            ParquetRecordBatchReaderBuilder::try_new(events).and_then(ParquetRecordBatchReaderBuilder::build);
         let mut row = 0;
         for rows in reader.map_err(|error| damaged(error.to_string()))? {
             let rows = rows.map_err(|error| damaged(error.to_string()))?;
             let numbers = (row..row + rows.num_rows() as u32).collect();
-            let rows = decode(tenant, &rows, numbers).ok_or_else(|| damaged("holds a value that is none of ours".into()))?;
+            let rows = decode(tenant, &rows, numbers)
+                .ok_or_else(|| damaged("holds a value that is none of ours".into()))?;
             for event in rows.batch.events() {
-                each_key_in_segment(&event, event.id(), |kind, fingerprint| self.keys.add(row, kind, fingerprint));
+                each_key_in_segment(&event, event.id(), |kind, fingerprint| {
+                    self.keys.add(row, kind, fingerprint)
+                });
                 self.count(&event);
                 row += 1;
             }
@@ -151,8 +159,14 @@ impl Built {
 
     fn count(&mut self, event: &EventRef<'_>) {
         let Some(summary) = &mut self.summary else { return };
-        let names =
-            [event.system(), event.cluster(), event.destination(), event.lane(), event.group(), event.service()];
+        let names = [
+            event.system(),
+            event.cluster(),
+            event.destination(),
+            event.lane(),
+            event.group(),
+            event.service(),
+        ];
         let words = [event.stage().name(), event.outcome_name()];
         let values: Vec<String> = names.into_iter().chain(words).map(str::to_owned).collect();
         let start = event.start_ns();
