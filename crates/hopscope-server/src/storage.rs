@@ -58,7 +58,9 @@ async fn retain(store: &Embedded, config: &Config) {
 pub fn answer(space: &Space, disk: Option<Disk>, config: &Config, now_ns: i64) -> StoreAnswer {
     let growth = space.growth(now_ns);
     let policy = policy(&config.retention, &config.legal_holds, &Tenant::default());
-    let (full_ns, forecast) = forecast(space.bytes(), growth, disk, &policy, now_ns);
+    // The store stops before the file system is full.
+    let free = disk.map(|disk| disk.free_bytes.saturating_sub(config.disk_reserve_bytes as u64));
+    let (full_ns, forecast) = forecast(space.bytes(), growth, free, &policy, now_ns);
     StoreAnswer {
         now_ns: Int64(now_ns),
         data: config.data.clone(),
@@ -80,15 +82,15 @@ fn int(value: u64) -> Int64 {
 fn forecast(
     bytes: u64,
     growth: Option<Growth>,
-    disk: Option<Disk>,
+    free: Option<u64>,
     policy: &Policy,
     now_ns: i64,
 ) -> (Option<i64>, String) {
     let Some(growth) = growth else {
         return (None, "too early to tell: what came in is looked at over an hour at least".to_owned());
     };
-    let Some(disk) = disk else { return (None, "the file system does not tell how much is free".to_owned()) };
-    let (per_day, free) = (growth.bytes_per_day(), disk.free_bytes);
+    let Some(free) = free else { return (None, "the file system does not tell how much is free".to_owned()) };
+    let per_day = growth.bytes_per_day();
     let over = hours(growth.over_ns);
     // What retention lets it grow to, with the day that it is.
     let by_age = policy.days_max().map(|days| per_day.saturating_mul(u64::from(days) + 1));
@@ -106,13 +108,15 @@ fn forecast(
             let day = day_text(full_ns.div_euclid(DAY_NS));
             (
                 Some(full_ns),
-                format!("full on {day}: {free} bytes free, {per_day} bytes a day over the last {over}"),
+                format!(
+                    "full on {day}: {free} bytes free above the reserve, {per_day} bytes a day over the last {over}"
+                ),
             )
         }
         None => (
             None,
             format!(
-                "not within a hundred years: {free} bytes free, {per_day} bytes a day over the last {over}"
+                "not within a hundred years: {free} bytes free above the reserve, {per_day} bytes a day over the last {over}"
             ),
         ),
     }
@@ -198,15 +202,17 @@ mod tests {
 
     fn told(free_bytes: u64, policy: &Policy) -> (Option<i64>, String) {
         let growth = Growth { bytes: 2_000, over_ns: 2 * DAY_NS };
-        let disk = Disk { free_bytes, total_bytes: 1 << 40 };
-        forecast(5_000, Some(growth), Some(disk), policy, NOW_NS)
+        forecast(5_000, Some(growth), Some(free_bytes), policy, NOW_NS)
     }
 
     #[test]
     fn the_day_on_which_the_disk_is_full() {
         let (full_ns, told) = told(10_000, &Policy::default());
         assert_eq!(full_ns, Some(NOW_NS + 10 * DAY_NS));
-        assert_eq!(told, "full on 2024-10-14: 10000 bytes free, 1000 bytes a day over the last 2 days");
+        assert_eq!(
+            told,
+            "full on 2024-10-14: 10000 bytes free above the reserve, 1000 bytes a day over the last 2 days"
+        );
     }
 
     #[test]
