@@ -118,7 +118,7 @@ fn what_keeps_a_server_from_starting_is_said_in_one_sentence() {
     }
     let first = Server::start(std::path::Path::new(data));
     refuses(&[SERVE.as_slice(), &["--listen", free, "--data", data]].concat(), 1, "another");
-    refuses(&["check", "--data", data], 1, "another");
+    refuses(&["store", "repair", "--data", data], 1, "another");
     drop(first);
 }
 

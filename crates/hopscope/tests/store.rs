@@ -125,17 +125,18 @@ fn rubbish_is_refused_with_what_to_do() {
     let folder = tempfile::tempdir().expect("a folder");
     let (empty, nowhere, letter) =
         (folder.path().join("empty"), folder.path().join("nowhere"), folder.path().join("letter"));
+    let elsewhere = folder.path().join("backup");
     std::fs::create_dir(&empty).expect("made");
     std::fs::write(&letter, "dear").expect("written");
     for wrong in [&empty, &nowhere, &letter] {
         for command in ["check", "stats", "repair", "sql"] {
             refuses(&["store", command, "--data", path(wrong)], 3, "no store there");
         }
-        refuses(&["store", "backup", path(&nowhere), "--data", path(wrong)], 3, "no store there");
+        refuses(&["store", "backup", path(&elsewhere), "--data", path(wrong)], 3, "no store there");
         refuses(&["store", "restore", path(wrong), "--data", path(&nowhere)], 3, "no backup there");
     }
     assert!(
-        !nowhere.exists() && std::fs::read_dir(&empty).expect("a folder").count() == 0,
+        !elsewhere.exists() && !nowhere.exists() && std::fs::read_dir(&empty).expect("a folder").count() == 0,
         "nothing was made"
     );
     refuses(&["store", "stats", "--data", "memory"], 2, "nothing on disk");
