@@ -2,7 +2,7 @@
 
 use hopscope_model::{Key, Limits, MessageEvent, Query, Stage};
 use hopscope_store::embedded::Options;
-use hopscope_store::embedded::sim_dir::SimDir;
+use hopscope_store::embedded::sim_dir::{Failure, Fault, Operation, SimDir};
 use hopscope_store::embedded::simulate::Driven;
 use hopscope_store::kit::random::{self, Random};
 use hopscope_store::kit::{self, NOW_NS, progress_at};
@@ -170,5 +170,32 @@ fn a_lost_file_is_said() {
         let (found, complete) = inspect(&store, &events, &path);
         assert!(!complete, "{path}: {found} of {}", events.len());
         assert!(!store.check(Depth::Quick).expect("checks").findings.is_empty(), "{path}");
+    }
+}
+
+/// Reads of a start, or of all answers of [`inspect`], of which each is made to fail.
+const READS: u64 = 30;
+
+#[test]
+fn a_read_that_fails_is_said() {
+    let (disk, events) = disk();
+    let fails = |after| Fault { operation: Operation::Read, after, times: 1, failure: Failure::Broken };
+    for after in 0..READS {
+        let bad = disk.copied();
+        let store = open(&bad);
+        bad.fail(fails(after));
+        let (found, complete) = inspect(&store, &events, &format!("read {after}"));
+        assert!(found == events.len() || !complete, "read {after}: {found} and no word");
+    }
+    for after in 0..READS {
+        let bad = disk.copied();
+        bad.fail(fails(after));
+        // It does not start, and then nothing is changed; or it starts and says what it could not read.
+        let started = Driven::open(Arc::new(bad.clone()), Options::default());
+        let refused = started.is_err();
+        let store = started.unwrap_or_else(|_| open(&bad));
+        let (found, complete) = inspect(&store, &events, &format!("read {after} of the start"));
+        assert!(found == events.len() || !complete, "read {after} of the start: {found} and no word");
+        assert!(!refused || found == events.len(), "read {after} of the start: {found}");
     }
 }
