@@ -1,12 +1,14 @@
 //! Operating a store on a real disk: snapshots beside a live store, backups, exports, repair, retention.
 
-use hopscope_model::{MessageEvent, Query, Tenant};
+use hopscope_model::{Key, Limits, MessageEvent, Query, Tenant};
 use hopscope_store::embedded::{self, Embedded, Import, Options, Snapshot, day_begins_ns, day_of};
 use hopscope_store::kit::{self, NOW_NS};
 use hopscope_store::{Age, Depth, Hold, Page, Policy, Store};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 fn open(data: &Path) -> Embedded {
     Embedded::open(data, Options::default()).expect("opens")
@@ -24,6 +26,13 @@ async fn all(store: &Embedded) -> (BTreeSet<String>, bool) {
     let found = store.search(&Tenant::default(), &Query::default(), &page).await.expect("answers");
     let told = found.events.iter().map(|event| format!("{event:?}"));
     (told.collect(), found.coverage.complete)
+}
+
+/// How many events are found by a key of the first segment.
+async fn by_key(store: &Embedded) -> usize {
+    let key = [Key::Business("order-3".to_owned())];
+    let found = store.events(&Tenant::default(), &key, &Limits::default(), None).await.expect("answers");
+    found.events.len()
 }
 
 /// Two segments and a log.
@@ -70,6 +79,31 @@ async fn a_snapshot_beside_a_live_store_holds_what_was_acknowledged_and_changes_
     assert!(!path.exists(), "gone with its user");
     assert_eq!(all(&store).await.0.len(), 90 * 3);
     assert!(store.check(Depth::Full).await.expect("checked").findings.is_empty());
+}
+
+/// Sealing, merging and retention go on all the time: what was acknowledged before a snapshot is in it, once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn snapshots_of_a_store_that_never_rests_are_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = Options { seal_rows: 20, compact_segments_max: 3, ..Options::default() };
+    let store = Arc::new(Embedded::open(folder.path(), options).expect("opens"));
+    let acknowledged = Arc::new(AtomicU64::new(0));
+    let writer = tokio::spawn({
+        let (store, acknowledged) = (Arc::clone(&store), Arc::clone(&acknowledged));
+        async move {
+            for number in 0.. {
+                append(&store, number..number + 1, NOW_NS + number as i64).await;
+                acknowledged.store(number + 1, Ordering::SeqCst);
+            }
+        }
+    });
+    for _ in 0..25 {
+        let before = acknowledged.load(Ordering::SeqCst) as usize;
+        let snapshot = Snapshot::take(folder.path()).expect("a snapshot");
+        let (events, complete) = all(&open(snapshot.path())).await;
+        assert!(complete && events.len() >= before * 3, "{} of {}", events.len(), before * 3);
+    }
+    writer.abort();
 }
 
 #[test]
@@ -207,6 +241,7 @@ async fn repaired(
     assert_eq!(would, done, "it does what it said");
     let store = open(folder.path());
     let after = all(&store).await;
+    assert_eq!(by_key(&store).await > 0, extension != "parquet", "the key index finds");
     assert_eq!(store.check(Depth::Full).await.expect("checked").findings.is_empty(), after.1);
     drop(store);
     assert!(embedded::repair(folder.path(), false).expect("again").iter().all(|one| one.is_loss));
