@@ -1,7 +1,7 @@
 //! Dropping segments: what a [`Policy`] no longer keeps, in whole segments, and a record of what went.
 //!
-//! Single destinations of a segment that others still need go when segments are merged: whoever merges asks
-//! [`Policy::keeps`].
+//! Single destinations of a segment that others still need stay with it: merging does not leave them out yet.
+//! [`Policy::keeps`] is what it is to ask then.
 
 use super::dir::{read_all, write_all};
 use super::folder::{Folder, io_error, locked};
