@@ -1,6 +1,9 @@
 //! How long a start takes after kill -9 with a full log, and how much memory: a process of its own fills a log
 //! with workload W1 and dies without a word, this one opens what it left.
 //!
+//! Nothing is sealed before the log is full, which takes six million spans: with the default `seal_rows` there are
+//! a million at most, which `--log-mib 45` is about.
+//!
 //! `cargo bench -p hopscope-store --bench replay -- [--log-mib 256]`. Figures go to standard output, one JSON
 //! object a line.
 
