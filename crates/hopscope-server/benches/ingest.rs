@@ -5,11 +5,11 @@
 //! Prints one JSON object a figure. `HOPSCOPE_BENCH_SPANS` sets how many spans are sent.
 #![allow(clippy::print_stdout, clippy::expect_used)]
 
-mod common;
+mod measured;
 
-use common::{Measured, figure};
 use hopscope_server::{Config, Server};
 use hopscope_wire::workload::Workload;
+use measured::{Measured, figure};
 use std::io::Read;
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,7 @@
 //! Looking into a filled store, in a process of its own: by every kind of key, without a time range.
 
-use crate::common::figure;
 use crate::fill::Known;
+use crate::measured::figure;
 use crate::run::{DATA, State};
 use hopscope_model::{Key, Limits, Position, SpanContext, SpanId, Tenant, TraceId};
 use hopscope_store::embedded::{Embedded, Options};

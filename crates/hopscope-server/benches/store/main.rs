@@ -6,10 +6,10 @@
 //! from the first request until its log is empty and nothing waits to be compacted.
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::expect_used)]
 
-#[path = "../common/mod.rs"]
-mod common;
 mod fill;
 mod look;
+#[path = "../measured/mod.rs"]
+mod measured;
 mod run;
 
 use hopscope_server::{Config, Server};

@@ -1,7 +1,7 @@
 //! The run: part by part into the server, what it cost so far in a file beside the store.
 
-use crate::common::{Measured, figure};
 use crate::fill::{DAYS, Known, PART_SPANS, Requests};
+use crate::measured::{Measured, figure};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::process::Command;
