@@ -168,9 +168,9 @@ impl Random {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_mutated_requests() {
-    let seed = std::env::var("HOPSCOPE_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = std::env::var("HOPSCOPE_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| hopscope_server::now_ns().cast_unsigned()) | 1;
-    println!("HOPSCOPE_TEST_SEED={seed}");
+    println!("HOPSCOPE_SEED={seed}");
     let mut random = Random(seed);
     let rig = Rig::in_memory().await;
     let channel = channel(&rig.server).await;
