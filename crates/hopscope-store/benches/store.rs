@@ -1,5 +1,6 @@
 //! What storing costs, and how long it takes to find one message among millions, on workload W1.
 //!
+//! - `merge`: CPU of merging the sealed segments, by merged row.
 //! - `append`: CPU of the whole process from decoded batches to durable and readable, sealing included; what
 //!   generating and decoding took on its own thread is taken off.
 //! - `lookup`: one key, no time range, warm, everything sealed but the rest that is in memory.
@@ -10,7 +11,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "figures are this program's output")]
 
 use hopscope_model::{Batch, Key, Limits, Position, Tenant};
-use hopscope_store::embedded::{Embedded, Options};
+use hopscope_store::embedded::{Embedded, Options, Status};
 use hopscope_store::kit::random::Random;
 use hopscope_store::{Aggregation, Depth, Dimension, Page, Store};
 use hopscope_wire::workload::Workload;
@@ -50,6 +51,7 @@ async fn run(records: usize, folder: &Path) {
     let begin = Instant::now();
     store.seal().await.expect("sealed");
     eprintln!("rest sealed in {:.1} s", begin.elapsed().as_secs_f64());
+    merge(&store).await;
     let report = store.check(Depth::Full).await.expect("checked");
     assert_eq!(report.findings, [], "sound");
     figure("store_bytes_per_record", folder_bytes(folder) as f64 / report.events as f64, "B", None);
@@ -68,6 +70,24 @@ async fn run(records: usize, folder: &Path) {
         Aggregation { by, query: QUERY, now_ns: i64::MAX, rows_max: 1_000, ..Aggregation::default() };
     timed("store_count_everything", || store.aggregate(&TENANT, &aggregation)).await;
     figure("store_rss_after_lookups", rss_mb(), "MB", None);
+}
+
+/// Merges what was not merged by itself while it was appended.
+async fn merge(store: &Embedded) {
+    let status = || store.status(&TENANT).expect("a tenant");
+    let bytes = |status: &Status| status.levels.iter().map(|level| level.bytes).sum::<u64>() as f64;
+    let rows = |status: &Status| status.levels.iter().map(|level| level.rows).sum::<u64>() as f64;
+    let before = status();
+    figure("store_bytes_per_record_before_merging", bytes(&before) / rows(&before), "B", None);
+    let (begin, begin_cpu) = (Instant::now(), cpu(ClockId::ProcessCPUTime));
+    store.compact().await.expect("merged");
+    let used = cpu(ClockId::ProcessCPUTime) - begin_cpu;
+    let after = status();
+    eprintln!("merged in {:.1} s: {:?} to {:?}", begin.elapsed().as_secs_f64(), before.levels, after.levels);
+    let merged = (after.merged_rows - before.merged_rows).max(1) as f64;
+    figure("store_merge_cpu", used * 1e9 / merged, "ns/event", None);
+    figure("store_merged_rows_by_rows", after.merged_rows as f64 / rows(&after), "x", None);
+    figure("store_rss_after_merge", rss_mb(), "MB", None);
 }
 
 static TENANT: std::sync::LazyLock<Tenant> = std::sync::LazyLock::new(Tenant::default);

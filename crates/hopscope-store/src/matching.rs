@@ -1,7 +1,7 @@
 //! What a [`Key`] finds: the rules that every store shares. An index only ever proposes rows; these decide.
 
 use hopscope_model::{EventRef, Key, Position, Progress, ProgressKind, SpanId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Whether this event is under that key.
 pub(crate) fn event_matches(key: &Key, event: &EventRef<'_>) -> bool {
@@ -71,6 +71,30 @@ pub(crate) fn select_progress(samples: impl Iterator<Item = Progress>, at: &Posi
     chosen
 }
 
+/// For every sample of progress whether [`select_progress`] may ever choose it, whatever it is asked: of each
+/// group and lane the newest of each kind, and the floors that passed what none before them had passed.
+pub(crate) fn thinned_progress(samples: &[Progress]) -> Vec<bool> {
+    let mut order: Vec<usize> = (0..samples.len()).collect();
+    order.sort_by(|one, other| sort_key(&samples[*one]).cmp(&sort_key(&samples[*other])));
+    order.dedup_by(|one, other| samples[*one] == samples[*other]);
+    let mut keep = vec![false; samples.len()];
+    let mut newest: HashMap<([&str; 5], usize), usize> = HashMap::new();
+    let mut passed: HashMap<[&str; 5], i64> = HashMap::new();
+    for number in order {
+        let sample = &samples[number];
+        let lane = [&*sample.system, &sample.cluster, &sample.destination, &sample.lane, &sample.group];
+        newest.insert((lane, kind_code(sample.kind)), number);
+        if let ProgressKind::Floor { next } = sample.kind
+            && passed.get(&lane).is_none_or(|before| next > *before)
+        {
+            passed.insert(lane, next);
+            keep[number] = true;
+        }
+    }
+    newest.into_values().for_each(|number| keep[number] = true);
+    keep
+}
+
 fn keep(slot: &mut Option<Progress>, sample: &Progress, better: impl Fn(&Progress, &Progress) -> bool) {
     if slot.as_ref().is_none_or(|old| better(sample, old)) {
         *slot = Some(sample.clone());
@@ -95,4 +119,29 @@ fn sort_key(sample: &Progress) -> (i64, usize, i64, [&str; 6], u8) {
     let names =
         [&*sample.group, &sample.lane, &sample.service, &sample.cluster, &sample.system, &sample.destination];
     (sample.at_ns, kind_code(sample.kind), place, names, sample.grade.code())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kit::random::{self, Random};
+
+    #[test]
+    fn what_is_thinned_is_never_missed() {
+        let mut left_out = 0;
+        for seed in 0..200 {
+            let mut random = Random(seed);
+            let samples: Vec<Progress> = (0..60).map(|_| random::progress(&mut random)).collect();
+            let keep = thinned_progress(&samples);
+            left_out += keep.iter().filter(|keep| !**keep).count();
+            let thin =
+                || samples.iter().zip(&keep).filter(|(_, keep)| **keep).map(|(sample, _)| sample.clone());
+            for _ in 0..20 {
+                let at = random::position(&mut random);
+                let all = select_progress(samples.iter().cloned(), &at);
+                assert_eq!(select_progress(thin(), &at), all, "seed {seed} {at:?}");
+            }
+        }
+        assert!(left_out > 200, "{left_out}");
+    }
 }

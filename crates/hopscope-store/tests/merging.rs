@@ -1,5 +1,8 @@
 //! Merging segments: what comes out, what a running read sees, and what a merge that ends anywhere leaves.
 
+use arrow_array::StringArray;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int32Type;
 use hopscope_model::{Key, Limits, MessageEvent, Query, Stage};
 use hopscope_store::embedded::Options;
 use hopscope_store::embedded::dir::{Dir, File};
@@ -8,7 +11,9 @@ use hopscope_store::embedded::simulate::Driven;
 use hopscope_store::kit::random::Random;
 use hopscope_store::kit::{self, NOW_NS, SECOND_NS};
 use hopscope_store::{Depth, Page, Retention};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -91,6 +96,68 @@ fn nothing_changes_but_where_it_lies() {
     assert_eq!(store.check(Depth::Full).expect("checks").findings, []);
     drop(store);
     assert_eq!(found(&open(&disk)), before);
+}
+
+/// Creations of the rows of a segment, as they lie, by lane.
+fn creations(disk: &SimDir, path: &str) -> Vec<(String, Vec<u8>)> {
+    let bytes = bytes::Bytes::from(content(disk, path));
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).expect("Parquet").build().expect("a reader");
+    let mut found = Vec::new();
+    for rows in reader {
+        let rows = rows.expect("rows");
+        let destination = rows.column_by_name("destination").expect("a column").as_dictionary::<Int32Type>();
+        let destination = destination.downcast_dict::<StringArray>().expect("texts");
+        let creation = rows.column_by_name("creation_span").expect("a column").as_fixed_size_binary();
+        let both = destination.into_iter().zip(creation.iter());
+        found.extend(
+            both.map(|(name, span)| (name.unwrap_or_default().to_owned(), span.expect("one").to_vec())),
+        );
+    }
+    found
+}
+
+#[test]
+fn messages_without_a_position_lie_together_again() {
+    let disk = SimDir::new();
+    let store = open(&disk);
+    let steps: Vec<Vec<MessageEvent>> = (0..60).map(|number| kit::message(number, "payment")).collect();
+    for step in 0..3 {
+        let of_step = steps.iter().enumerate().map(|(number, message)| {
+            // What was sent first is processed last: the order of the segments differs.
+            let number = if step == 1 { 60 - number } else { number } as i64;
+            let start_ns = NOW_NS + (step as i64 * 1_000 + number) * SECOND_NS;
+            MessageEvent { position: None, start_ns, ..message[step].clone() }
+        });
+        put(&store, NOW_NS + step as i64, &of_step.collect::<Vec<_>>());
+        seal(&store);
+    }
+    merge_all(&store);
+    let (path, _) = segments(&disk).into_iter().find(|(path, _)| path.ends_with(".parquet")).expect("one");
+    let rows = creations(&disk, &path);
+    assert_eq!(rows.len(), 180);
+    let runs = rows.chunk_by(|one, other| one == other).count();
+    let distinct: BTreeSet<_> = rows.iter().collect();
+    assert_eq!(runs, distinct.len(), "rows of one message are apart");
+}
+
+#[test]
+fn a_repeat_is_dropped_and_the_first_one_stays() {
+    let disk = SimDir::new();
+    let store = open(&disk);
+    let first = kit::event(1, 1, Stage::Work);
+    for days in [0, -3, 2] {
+        let start_ns = first.start_ns + days * DAY_NS;
+        let service = format!("told {days}");
+        put(&store, NOW_NS + days.abs(), &[MessageEvent { start_ns, service, ..first.clone() }]);
+        seal(&store);
+    }
+    let events = |store: &Driven| store.check(Depth::Quick).expect("checks").events;
+    assert_eq!(events(&store), 3, "nobody asked a segment of another time");
+    let told = |store: &Driven| found(store).into_iter().map(|event| event.service).collect::<Vec<_>>();
+    assert_eq!(told(&store), ["told 0"]);
+    merge_all(&store);
+    assert_eq!(events(&store), 1);
+    assert_eq!(told(&store), ["told 0"]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Reads while tables become segments: each sees all that was acknowledged before it began, every event once,
+//! Reads while tables become segments, and segments are merged: each sees all that was acknowledged before it began, every event once,
 //! and never half of a change.
 
 use hopscope_model::{Query, Stage, Tenant};
@@ -33,7 +33,7 @@ async fn read(store: &Embedded, acknowledged: &AtomicU64) -> usize {
 fn a_reader_never_sees_half_of_a_swap() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
     runtime.block_on(async {
-        let options = Options { seal_rows: 8, ..Options::default() };
+        let options = Options { seal_rows: 8, compact_segments_max: 3, ..Options::default() };
         let store = Arc::new(Embedded::open_in(Arc::new(SimDir::new()), options).expect("open"));
         let (acknowledged, over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let reader = tokio::spawn({

@@ -297,3 +297,62 @@ pub(crate) fn put_aside(dir: &dyn Dir, tenant: &Tenant, name: &str) -> io::Resul
         Ok(()) => dir.sync_dir(&folder).and_then(|()| dir.sync_dir(tenant.name())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(log: u64, day: i32, generation: u32) -> SegmentId {
+        SegmentId { log, day: Some(day), generation }
+    }
+
+    fn head(id: SegmentId, days: &[i32], replaces: &[SegmentId]) -> Head {
+        let entry = SegmentEntry {
+            log: id.log,
+            day: id.day,
+            generation: id.generation,
+            rows: 1,
+            progress: 0,
+            tally_ns: None,
+            received_ns: (0, 0),
+            start_ns: (0, 0),
+            bytes: 0,
+            sums_crc32c: 0,
+        };
+        Head { days: days.to_vec(), ..Head::merged(entry, replaces.to_vec()) }
+    }
+
+    fn check(heads: &[Head], logs: &[u64], expected: &[SegmentId], expected_first_log: u64) {
+        let (segments, first_log) = pieced_together(heads.to_vec(), &logs.iter().copied().collect());
+        assert_eq!(segments.iter().map(SegmentEntry::id).collect::<Vec<_>>(), expected);
+        assert_eq!(first_log, expected_first_log);
+    }
+
+    #[test]
+    fn what_was_merged_counts_in_place_of_its_parts() {
+        let parts =
+            [head(id(1, 5, 0), &[5], &[]), head(id(2, 5, 0), &[5], &[]), head(id(3, 5, 0), &[5], &[])];
+        let whole = head(id(2, 5, 1), &[], &[id(1, 5, 0), id(2, 5, 0)]);
+        check(&parts, &[4], &[id(1, 5, 0), id(2, 5, 0), id(3, 5, 0)], 4);
+        check(&[&parts[..], &[whole.clone()]].concat(), &[4], &[id(2, 5, 1), id(3, 5, 0)], 4);
+        // The log of a part may be there again after a loss of power.
+        check(&[&parts[..], &[whole]].concat(), &[2, 4], &[id(2, 5, 1), id(3, 5, 0)], 4);
+    }
+
+    #[test]
+    fn a_log_that_became_some_of_its_segments_is_replayed() {
+        let first = head(id(1, 5, 0), &[5], &[]);
+        let half = head(id(2, 5, 0), &[5, 6], &[]);
+        let other = head(id(2, 6, 0), &[5, 6], &[]);
+        check(&[first.clone(), half.clone()], &[2, 3], &[id(1, 5, 0)], 2);
+        check(&[first.clone(), half.clone(), other], &[2, 3], &[id(1, 5, 0), id(2, 5, 0), id(2, 6, 0)], 3);
+        // Without the log, what there is of it counts.
+        check(&[first, half], &[3], &[id(1, 5, 0), id(2, 5, 0)], 3);
+    }
+
+    #[test]
+    fn an_empty_folder_begins_with_the_first_log() {
+        check(&[], &[], &[], 1);
+        check(&[], &[1, 2], &[], 1);
+    }
+}

@@ -9,9 +9,10 @@ use crate::embedded::fingerprint::each_key_in_segment;
 use crate::embedded::frame;
 use crate::embedded::manifest::SegmentEntry;
 use crate::embedded::memtable::Memtable;
+use crate::matching::thinned_progress;
 use crate::tallying::thinned;
 use hopscope_model::{
-    Batch, BatchBuilder, EventId, EventRef, ProgressRow, SpanContext, SpanId, Tenant, Text,
+    Batch, BatchBuilder, EventId, EventRef, Progress, ProgressRow, SpanContext, SpanId, Tenant, Text,
 };
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -276,13 +277,16 @@ fn summary_of(names: &mut Names<'_>, places: &[Place]) -> Option<Vec<SummaryRow>
     Some(rows)
 }
 
-/// All progress of these batches, and of their tallies what later reads need, as one batch without events.
+/// Of the progress and the tallies of these batches what later reads need, as one batch without events.
 pub(crate) fn rest_of(tenant: &Tenant, batches: &[&Batch]) -> Batch {
     let received_ns = batches.iter().map(|batch| batch.received_ns()).min().unwrap_or_default();
     let mut builder = BatchBuilder::new(tenant.clone(), hopscope_model::Source::Otlp, received_ns);
+    let samples: Vec<Progress> = batches.iter().flat_map(|batch| batch.progress_owned()).collect();
+    let mut keep = thinned_progress(&samples).into_iter();
     for batch in batches {
         let mut text = |text: Text| builder.intern(batch.texts().get(text));
-        let rows = batch.progress().iter().map(|row| ProgressRow {
+        let kept = batch.progress().iter().zip(keep.by_ref()).filter(|(_, keep)| *keep);
+        let rows = kept.map(|(row, _)| ProgressRow {
             system: text(row.system),
             cluster: text(row.cluster),
             server: text(row.server),
