@@ -335,9 +335,11 @@ fn a_read_under_way_sees_what_it_began_with() {
         // While it sits in the middle of its scan, all that it reads is merged, and then dropped.
         merge_all(&store);
         store.retain(&Retention { keep_since_ns: NOW_NS + DAY_NS }).expect("dropped");
-        assert_eq!(segments(&disk).len(), 3 * 4, "kept for the reader: {:?}", segments(&disk));
+        let kept = segments(&disk);
+        // Opened before anything is asserted: a failure must not leave the reader waiting.
         gate.set(false);
         assert_eq!(reader.join().expect("no panic"), expected);
+        assert_eq!(kept.len(), 3 * 4, "kept for the reader: {kept:?}");
     });
     assert_eq!(found(&store), []);
     assert_eq!(segments(&disk), [], "removed with the last reader");
