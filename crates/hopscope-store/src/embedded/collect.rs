@@ -52,9 +52,22 @@ impl Collect {
 
     /// Whether anything that starts within this range could still be taken.
     pub fn wants_range(&self, start_ns: (i64, i64)) -> bool {
-        self.wants_rank(match self.direction {
+        self.wants_rank(self.rank_of_range(start_ns))
+    }
+
+    /// Ranges in this order come in the order of the answer, as far as ranges can.
+    pub fn rank_of_range(&self, start_ns: (i64, i64)) -> i128 {
+        match self.direction {
             Direction::OldestFirst => self.rank_of_start(start_ns.0),
             Direction::NewestFirst => self.rank_of_start(start_ns.1),
+        }
+    }
+
+    /// Whether everything that starts within this range is on an earlier page.
+    pub fn is_behind(&self, start_ns: (i64, i64)) -> bool {
+        self.after.is_some_and(|after| match self.direction {
+            Direction::OldestFirst => start_ns.1 < after.0,
+            Direction::NewestFirst => start_ns.0 > after.0,
         })
     }
 

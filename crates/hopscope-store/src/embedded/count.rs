@@ -1,9 +1,10 @@
 //! Aggregation over one tenant's folder, exact: from the summaries of segments where nothing is asked of single
 //! events, else by looking at every event in question.
 
+use super::candidates::{is_open, pages_in_question, rows_in_question};
 use super::folder::Folder;
-use super::read::{Cancel, Read, Source, is_open, rows_in_question};
-use super::segment::{FILTER, Failed, IDENTITY, Segment, SummaryRow, ranges_of};
+use super::read::{Cancel, Read, Source};
+use super::segment::{FILTER, Failed, IDENTITY, Segment, SummaryRow, merged};
 use crate::tallying::Tallying;
 use crate::{Aggregated, Aggregation, Counted, Dimension, Error, Row};
 use hopscope_model::{Batch, EventRef, Outcome};
@@ -128,8 +129,9 @@ fn count_segment(aggregation: &Aggregation, segment: &Segment, cancel: &Cancel) 
             return Ok(rows);
         }
     }
-    let in_question = rows_in_question(segment, &aggregation.query, aggregation.now_ns, |_| true)?;
-    let ranges = ranges_of(in_question.into_iter().map(|(_, row)| row));
+    let in_question = rows_in_question(segment, &aggregation.query)?;
+    let pages = pages_in_question(segment, &in_question, &aggregation.query, aggregation.now_ns)?;
+    let ranges = merged(pages.into_iter().flat_map(|page| page.rows).collect());
     let columns: &[&[&str]] = &[IDENTITY, FILTER, &["instance"]];
     let columns = if aggregation.by.contains(&Dimension::Instance) { columns } else { &columns[..2] };
     segment.read(&ranges, Some(columns), cancel, |read| {

@@ -96,8 +96,12 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Folder {
     /// Opens a tenant's folder, made where it is missing: puts damaged files aside, and replays the logs that
     /// are not in segments yet.
-    pub fn open(dir: Arc<dyn Dir>, tenant: Tenant, options: Options) -> Result<Self, Error> {
-        let caches = Arc::new(Caches::new(options.metadata_bytes_max));
+    pub fn open(
+        dir: Arc<dyn Dir>,
+        tenant: Tenant,
+        options: Options,
+        caches: Arc<Caches>,
+    ) -> Result<Self, Error> {
         let Recovered { manifest, segments, tables, log } = recover(&dir, &tenant, &options, &caches)?;
         let mut frozen: Vec<Arc<Table>> = tables.into_iter().map(Arc::new).collect();
         // The log to go on with may be new: then every table waits to be sealed.

@@ -5,6 +5,7 @@
 //! database.
 
 mod backup;
+mod candidates;
 mod catalog;
 mod check;
 mod collect;
@@ -59,6 +60,7 @@ use folder::{Folder, io_error, locked};
 use hopscope_model::{Batch, Coverage, Evidence, Key, Limits, Query, Tenant};
 use queue::Writer;
 use read::Cancel;
+use segment::Caches;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -74,6 +76,8 @@ const RESTORING: &str = "RESTORING";
 pub struct Embedded {
     dir: Arc<dyn Dir>,
     options: Options,
+    /// One for all tenants.
+    caches: Arc<Caches>,
     /// Dropped before the lock: their threads use the folder.
     tenants: Mutex<BTreeMap<Tenant, Arc<Writer>>>,
     _lock: Box<dyn Any + Send + Sync>,
@@ -111,14 +115,16 @@ impl Embedded {
             return Err(Error::new(ErrorKind::Corrupt, message));
         }
         let mut tenants = BTreeMap::new();
+        let caches = Arc::new(Caches::new(&options));
         for name in dir.list("").map_err(io_error("cannot list the folder"))? {
             // Other names are not tenants': the lock file is in capitals for that reason.
             if let Some(tenant) = Tenant::new(&name) {
-                let folder = Folder::open(Arc::clone(&dir), tenant.clone(), options.clone())?;
+                let folder =
+                    Folder::open(Arc::clone(&dir), tenant.clone(), options.clone(), Arc::clone(&caches))?;
                 tenants.insert(tenant, Arc::new(Writer::start(folder)?));
             }
         }
-        Ok(Self { dir, options, tenants: Mutex::new(tenants), _lock: lock })
+        Ok(Self { dir, options, caches, tenants: Mutex::new(tenants), _lock: lock })
     }
 
     /// Waits until everything that was appended is durable or refused, and takes nothing more. What is not
@@ -208,7 +214,8 @@ impl Embedded {
             let message = format!("too many tenants tenants_max={}", self.options.tenants_max);
             return Err(Error::new(ErrorKind::Invalid, message));
         }
-        let folder = Folder::open(Arc::clone(&self.dir), tenant.clone(), self.options.clone())?;
+        let (dir, caches) = (Arc::clone(&self.dir), Arc::clone(&self.caches));
+        let folder = Folder::open(dir, tenant.clone(), self.options.clone(), caches)?;
         let writer = Arc::new(Writer::start(folder)?);
         tenants.insert(tenant.clone(), Arc::clone(&writer));
         Ok(writer)

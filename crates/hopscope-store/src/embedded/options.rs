@@ -41,8 +41,15 @@ pub struct Options {
     pub wal_queue_bytes_max: usize,
     /// Most bytes of one batch; a larger one is refused with `Invalid`.
     pub batch_bytes_max: usize,
-    /// Most bytes of segment metadata that are kept in memory between reads.
+    /// Most bytes of what finds the way in segments (footers, fences of key indexes, counts) that are kept in
+    /// memory between reads, of all tenants.
     pub metadata_bytes_max: usize,
+    /// Most bytes of verified blocks of segments that are kept in memory between reads, of all tenants.
+    pub block_bytes_max: usize,
+    /// Most files of segments that are open between reads, of all tenants.
+    pub files_open_max: usize,
+    /// Most bytes that one read may hold beside its answer; one that needs more is refused with `Invalid`.
+    pub read_bytes_max: usize,
     /// Most tenants.
     pub tenants_max: usize,
 }
@@ -61,6 +68,9 @@ impl Default for Options {
             wal_queue_bytes_max: 64 << 20,
             batch_bytes_max: 64 << 20,
             metadata_bytes_max: 64 << 20,
+            block_bytes_max: 64 << 20,
+            files_open_max: 512,
+            read_bytes_max: 128 << 20,
             tenants_max: 1_000,
         }
     }

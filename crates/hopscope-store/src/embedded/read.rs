@@ -1,14 +1,14 @@
 //! Reads over one tenant's folder: every source proposes rows, the first of them in order are loaded.
 
+use super::candidates::{best_first, count, is_open, pages_in_question, rows_in_question};
 use super::collect::{At, Collect, Direction};
-use super::fingerprint::{Kind, in_segments, of_key, of_term};
+use super::fingerprint::{in_segments, of_key};
 use super::folder::Folder;
 use super::segment::{Damaged, FILTER, Failed, IDENTITY, KEYS, Segment, ranges_of};
 use super::table::Table;
 use crate::matching::{event_matches, select_progress};
 use crate::order::{cursor, event_bytes, place};
 use crate::{Error, ErrorKind, Found, Page};
-use hopscope_model::query::{Field, Free, Term};
 use hopscope_model::{Batch, Coverage, EventRef, Evidence, Key, Limits, MessageEvent, Progress, Query};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -19,7 +19,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const LOAD_ROWS: usize = 512;
 
 /// A segment that proposes no more rows than this is read once, with all columns.
-const DIRECT_ROWS: u32 = 64;
+const DIRECT_ROWS: usize = 64;
+
+/// Most rows that are held with all columns before it is known that the answer has them.
+const LOADED_ROWS_MAX: usize = 4_096;
 
 /// Tells a read that nobody waits for it any more. Looked at between units of work.
 #[derive(Clone, Debug, Default)]
@@ -112,6 +115,31 @@ impl<'a> Read<'a> {
                 Ok(None)
             }
         }
+    }
+
+    /// Refuses to hold more than a read may.
+    fn within_budget(&self, bytes: usize) -> Result<(), Error> {
+        let bytes_max = self.folder.options.read_bytes_max;
+        if bytes <= bytes_max {
+            return Ok(());
+        }
+        let message = format!(
+            "the read needs more memory than it may have bytes={bytes} read_bytes_max={bytes_max}\nhint: ask for a rarer key, or for a shorter time"
+        );
+        Err(Error::new(ErrorKind::Invalid, message))
+    }
+
+    /// The sources that have events, with the bounds of their starts, in the order in which the answer wants
+    /// them; those that are wholly on earlier pages of it are left out.
+    fn in_order(&self, collect: &Collect) -> Vec<((i64, i64), u32)> {
+        let bounds = |source: &Source| match source {
+            Source::Table(table, _) => table.read().start_ns(),
+            Source::Segment(segment) => (segment.entry.rows > 0).then_some(segment.entry.start_ns),
+        };
+        let with_events = self.sources.iter().zip(0..).filter_map(|(of, source)| Some((bounds(of)?, source)));
+        let mut order: Vec<_> = with_events.filter(|(start_ns, _)| !collect.is_behind(*start_ns)).collect();
+        order.sort_by_key(|(start_ns, _)| collect.rank_of_range(*start_ns));
+        order
     }
 
     /// Calls `each` with every event of a table that counts, and its row.
@@ -230,8 +258,11 @@ impl Folder {
         let after = after.map(place).transpose()?;
         let mut read = Read::begin(self, cancel)?;
         let mut collect = Collect::new(Direction::OldestFirst, after, limits.events_max);
-        for source in 0..read.sources.len() as u32 {
+        for (start_ns, source) in read.in_order(&collect) {
             cancel.check()?;
+            if !collect.wants_range(start_ns) {
+                break;
+            }
             match &read.sources[source as usize] {
                 Source::Table(table, until) => under_keys_in_table(source, table, *until, keys, &mut collect),
                 Source::Segment(segment) => {
@@ -254,20 +285,10 @@ impl Folder {
         let after = page.after.as_deref().map(place).transpose()?;
         let mut read = Read::begin(self, cancel)?;
         let mut collect = Collect::new(Direction::NewestFirst, after, page.events_max);
-        // The sources with the newest events first, so that old ones need not be looked at.
-        let mut order: Vec<(i64, u32)> = Vec::new();
-        for (source, of) in read.sources.iter().enumerate() {
-            let last = match of {
-                Source::Table(table, _) => table.read().start_ns().map(|(_, last)| last),
-                Source::Segment(segment) => (segment.entry.rows > 0).then_some(segment.entry.start_ns.1),
-            };
-            order.extend(last.map(|last| (last, source as u32)));
-        }
-        order.sort_unstable_by(|one, other| other.cmp(one));
         let (since, until_ns) = query.range(page.now_ns);
-        for (last, source) in order {
+        for (start_ns, source) in read.in_order(&collect) {
             cancel.check()?;
-            if !collect.wants_range((i64::MIN, last)) {
+            if !collect.wants_range(start_ns) {
                 break;
             }
             match &read.sources[source as usize] {
@@ -277,8 +298,7 @@ impl Folder {
                     }
                 })?,
                 Source::Segment(segment) => {
-                    let (first, last) = segment.entry.start_ns;
-                    if first < until_ns && last >= since {
+                    if start_ns.0 < until_ns && start_ns.1 >= since {
                         let segment = Arc::clone(segment);
                         let found =
                             read.matching_in_segment(source, &segment, query, page.now_ns, &mut collect);
@@ -288,8 +308,8 @@ impl Folder {
             }
         }
         let (rows, more) = collect.finish();
-        let events = read.load(&rows, usize::MAX)?;
-        let next = next_after(&events, more);
+        let events = read.load(&rows, self.options.read_bytes_max)?;
+        let next = next_after(&events, more || events.len() < rows.len());
         let events = read.without_repeats(events)?;
         Ok(Found { events, coverage: read.coverage, next })
     }
@@ -325,8 +345,9 @@ impl Read<'_> {
         let proposed =
             segment.rows_under(keys.iter().flat_map(in_segments).collect()).map_err(Failed::Damaged);
         let Some(ranges) = self.or_damage(segment, proposed)? else { return Ok(()) };
+        self.within_budget(size_of_val(&ranges[..]))?;
         let wanted = |event: &EventRef<'_>| keys.iter().any(|key| event_matches(key, event));
-        if ranges.iter().map(|range| range.end - range.start).sum::<u32>() <= DIRECT_ROWS {
+        if count(&ranges) <= DIRECT_ROWS && self.loaded.len() < LOADED_ROWS_MAX {
             for row in self.load_segment(source, segment, &ranges, wanted)? {
                 let at = At { source, row };
                 if let Some(event) = self.loaded.get(&at) {
@@ -336,14 +357,19 @@ impl Read<'_> {
             return Ok(());
         }
         let cancel = self.cancel.clone();
-        let read = segment.read(&ranges, Some(&[IDENTITY, KEYS]), &cancel, |rows| {
-            for event in rows.batch.events().filter(|event| wanted(event)) {
-                let row = rows.numbers[event.index()];
-                if collect.wants_start(event.start_ns()) {
-                    collect.offer((event.start_ns(), event.id()), At { source, row });
-                }
-            }
-            Ok(())
+        let pages = segment.in_pages(&ranges).map_err(Failed::Damaged);
+        let read = pages.and_then(|pages| {
+            best_first(collect, pages, |ranges, collect| {
+                segment.read(ranges, Some(&[IDENTITY, KEYS]), &cancel, |rows| {
+                    for event in rows.batch.events().filter(|event| wanted(event)) {
+                        let row = rows.numbers[event.index()];
+                        if collect.wants_start(event.start_ns()) {
+                            collect.offer((event.start_ns(), event.id()), At { source, row });
+                        }
+                    }
+                    Ok(())
+                })
+            })
         });
         self.or_damage(segment, read)?;
         Ok(())
@@ -358,18 +384,25 @@ impl Read<'_> {
         now_ns: i64,
         collect: &mut Collect,
     ) -> Result<(), Failed> {
-        let rows = rows_in_question(segment, query, now_ns, |start| collect.wants_start(start))?;
-        let rows = if is_open(query) { collect.best_of(rows) } else { rows };
-        let ranges = ranges_of(rows.into_iter().map(|(_, row)| row));
-        let columns: &[&[&str]] = if is_open(query) { &[IDENTITY] } else { &[IDENTITY, FILTER] };
-        segment.read(&ranges, Some(columns), &self.cancel, |rows| {
-            for event in rows.batch.events() {
-                if collect.wants_start(event.start_ns()) && query.matches(event, now_ns) {
-                    let at = At { source, row: rows.numbers[event.index()] };
-                    collect.offer((event.start_ns(), event.id()), at);
+        let rows = rows_in_question(segment, query)?;
+        self.within_budget(size_of_val(&rows[..]))?;
+        let pages = pages_in_question(segment, &rows, query, now_ns)?;
+        let (since, until) = query.range(now_ns);
+        best_first(collect, pages, |ranges, collect| {
+            let mut rows = segment.starts(ranges)?;
+            rows.retain(|(start, _)| (since..until).contains(start) && collect.wants_start(*start));
+            let rows = if is_open(query) { collect.best_of(rows) } else { rows };
+            let ranges = ranges_of(rows.into_iter().map(|(_, row)| row));
+            let columns: &[&[&str]] = if is_open(query) { &[IDENTITY] } else { &[IDENTITY, FILTER] };
+            segment.read(&ranges, Some(columns), &self.cancel, |rows| {
+                for event in rows.batch.events() {
+                    if collect.wants_start(event.start_ns()) && query.matches(event, now_ns) {
+                        let at = At { source, row: rows.numbers[event.index()] };
+                        collect.offer((event.start_ns(), event.id()), at);
+                    }
                 }
-            }
-            Ok(())
+                Ok(())
+            })
         })
     }
 
@@ -401,53 +434,4 @@ impl Read<'_> {
         chosen.sort_by_key(|sample| sample.at_ns);
         Ok(chosen)
     }
-}
-
-/// True where a query holds no condition on single events but its range.
-pub(super) fn is_open(query: &Query) -> bool {
-    query.terms.iter().all(|term| matches!(term, Term::Field { field: Field::State, .. }))
-}
-
-/// Starts and numbers of the rows of a segment that may satisfy a query: by its range, and by the key index
-/// where one of its terms is a key.
-pub(super) fn rows_in_question(
-    segment: &Segment,
-    query: &Query,
-    now_ns: i64,
-    wants_start: impl Fn(i64) -> bool,
-) -> Result<Vec<(i64, u32)>, Damaged> {
-    let (since, until) = query.range(now_ns);
-    let mut fewest: Option<Vec<Range<u32>>> = None;
-    for term in &query.terms {
-        let Some(fingerprints) = fingerprints_of(segment, term)? else { continue };
-        let ranges = segment.rows_under(fingerprints)?;
-        let count = |ranges: &[Range<u32>]| ranges.iter().map(|range| range.end - range.start).sum::<u32>();
-        if fewest.as_ref().is_none_or(|fewest| count(&ranges) < count(fewest)) {
-            fewest = Some(ranges);
-        }
-    }
-    if fewest.as_ref().is_some_and(|ranges| ranges.is_empty()) {
-        return Ok(Vec::new());
-    }
-    let everything = 0..segment.entry.rows;
-    let ranges = fewest.unwrap_or_else(|| std::iter::once(everything).collect());
-    let starts = segment.starts()?;
-    let rows = ranges.into_iter().flatten().map(|row| (starts[row as usize], row));
-    Ok(rows.filter(|(start, _)| (since..until).contains(start) && wants_start(*start)).collect())
-}
-
-/// See [`of_term`]; a word that names a destination or a service of the segment is no key.
-fn fingerprints_of(segment: &Segment, term: &Term) -> Result<Option<Vec<(Kind, u64)>>, Damaged> {
-    let Some(fingerprints) = of_term(term) else { return Ok(None) };
-    if let Term::Free(Free::Word(word)) = term {
-        let is_name = segment.with_summary(|rows| {
-            // Destination and service are the third and the sixth dimension.
-            let names = |values: &[String]| [2, 5].iter().any(|place| values.get(*place) == Some(word));
-            rows.is_none_or(|rows| rows.iter().any(|row| names(&row.values)))
-        })?;
-        if is_name {
-            return Ok(None);
-        }
-    }
-    Ok(Some(fingerprints))
 }

@@ -6,6 +6,7 @@ use super::dir::Dir;
 use super::folder::{Folder, Item};
 use super::options::Options;
 use super::read::Cancel;
+use super::segment::Caches;
 use crate::{Aggregated, Aggregation, Appended, CheckReport, Depth, Error, Found, Page, Retained, Retention};
 use hopscope_model::{Batch, Evidence, Key, Limits, Query, Tenant};
 use std::sync::Arc;
@@ -17,7 +18,8 @@ pub struct Driven(Folder);
 impl Driven {
     /// Opens the default tenant's folder: what the store does at its start.
     pub fn open(dir: Arc<dyn Dir>, options: Options) -> Result<Self, Error> {
-        Folder::open(dir, Tenant::default(), options).map(Self)
+        let caches = Arc::new(Caches::new(&options));
+        Folder::open(dir, Tenant::default(), options, caches).map(Self)
     }
 
     /// Commits these batches with one sync: what the log's thread does.

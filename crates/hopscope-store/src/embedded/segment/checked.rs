@@ -1,7 +1,8 @@
-//! [`CheckedFile`]: a file of which every block is verified each time it is read.
+//! [`CheckedFile`]: a file of which every block is verified when it is read from the disk.
 
+use super::caches::Caches;
 use crate::embedded::dir::{Dir, File};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 use std::fmt;
@@ -33,72 +34,132 @@ pub(crate) fn block_sums(bytes: &[u8]) -> Vec<u32> {
     bytes.chunks(BLOCK_BYTES).map(crc32c::crc32c).collect()
 }
 
-/// An open file with the checksums of its blocks.
+/// A file with the checksums of its blocks. It is opened when a block is read that is in no cache, and closed
+/// when others need its descriptor.
 #[derive(Clone, Debug)]
-pub(crate) struct CheckedFile {
+pub(crate) struct CheckedFile(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    dir: Arc<dyn Dir>,
+    caches: Arc<Caches>,
+    /// Its number in the caches.
+    number: u64,
+    folder: String,
     name: String,
-    file: Arc<dyn File>,
     len: u64,
-    sums: Arc<[u32]>,
+    sums: Box<[u32]>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.caches.forget(self.number, self.sums.len() as u32);
+    }
 }
 
 impl CheckedFile {
-    /// Opens a file that must have this length; its blocks are looked at when they are read.
-    pub fn open(dir: &dyn Dir, folder: &str, name: &str, len: u64, sums: Vec<u32>) -> Result<Self, Damaged> {
-        let damaged = |what: String| Damaged { file: name.to_owned(), what };
-        let file = dir
-            .open(&format!("{folder}/{name}"))
-            .map_err(|error| damaged(format!("cannot open: {error}")))?;
-        let actual = file.len().map_err(|error| damaged(format!("cannot read: {error}")))?;
-        if actual != len || sums.len() as u64 != len.div_ceil(BLOCK_BYTES as u64) {
-            return Err(damaged(format!("wrong length bytes={actual} expected={len}")));
+    /// A file that must be there and have this length; its blocks are looked at when they are read.
+    pub fn open(
+        dir: &Arc<dyn Dir>,
+        caches: &Arc<Caches>,
+        (folder, name): (&str, &str),
+        len: u64,
+        sums: Vec<u32>,
+    ) -> Result<Self, Damaged> {
+        let inner = Inner {
+            dir: Arc::clone(dir),
+            caches: Arc::clone(caches),
+            number: caches.number(),
+            folder: folder.to_owned(),
+            name: name.to_owned(),
+            len,
+            sums: sums.into(),
+        };
+        let file = Self(Arc::new(inner));
+        let actual = file.file()?.len().map_err(|error| file.damaged(format!("cannot read: {error}")))?;
+        if actual != len || file.0.sums.len() as u64 != len.div_ceil(BLOCK_BYTES as u64) {
+            return Err(file.damaged(format!("wrong length bytes={actual} expected={len}")));
         }
-        Ok(Self { name: name.to_owned(), file, len, sums: sums.into() })
+        Ok(file)
     }
 
     pub fn byte_len(&self) -> u64 {
-        self.len
+        self.0.len
+    }
+
+    /// The caches that its blocks are in.
+    pub fn caches(&self) -> &Caches {
+        &self.0.caches
     }
 
     /// Damage of this file.
     pub fn damaged(&self, what: String) -> Damaged {
-        Damaged { file: self.name.clone(), what }
+        Damaged { file: self.0.name.clone(), what }
+    }
+
+    /// What is decoded of a part of it; `load` says its bytes of memory too.
+    pub fn metadata<T: Send + Sync + 'static>(
+        &self,
+        part: u8,
+        load: impl FnOnce() -> Result<(T, usize), Damaged>,
+    ) -> Result<Arc<T>, Damaged> {
+        self.0.caches.metadata((self.0.number, part), load)
     }
 
     /// Bytes of a range, out of verified blocks.
     pub fn read(&self, start: u64, len: usize) -> Result<Bytes, Damaged> {
-        let damaged = |what: String| Damaged { file: self.name.clone(), what };
-        let end = start.checked_add(len as u64).filter(|end| *end <= self.len);
-        let end =
-            end.ok_or_else(|| damaged(format!("points outside of itself place={start} bytes={len}")))?;
+        let end = start
+            .checked_add(len as u64)
+            .filter(|end| *end <= self.0.len)
+            .ok_or_else(|| self.damaged(format!("points outside of itself place={start} bytes={len}")))?;
         let block = BLOCK_BYTES as u64;
-        let first = start / block * block;
-        let last = end.next_multiple_of(block).min(self.len);
-        let mut bytes = vec![0; (last - first) as usize];
-        self.file
-            .read_exact_at(first, &mut bytes)
-            .map_err(|error| damaged(format!("cannot read: {error}")))?;
-        for (number, part) in bytes.chunks(BLOCK_BYTES).enumerate() {
-            let number = (first / block) as usize + number;
-            if self.sums.get(number) != Some(&crc32c::crc32c(part)) {
-                return Err(damaged(format!("checksum of a block does not hold block={number}")));
-            }
+        let numbers = start / block..end.div_ceil(block).max(start / block);
+        let part = |number: u64, bytes: Bytes| {
+            let from = start.saturating_sub(number * block) as usize;
+            let to = (end - number * block).min(bytes.len() as u64) as usize;
+            bytes.slice(from..to)
+        };
+        if numbers.end - numbers.start == 1 {
+            return Ok(part(numbers.start, self.block(numbers.start)?));
         }
-        let skip = (start - first) as usize;
-        Ok(Bytes::from(bytes).slice(skip..skip + len))
+        let mut bytes = BytesMut::with_capacity(len);
+        for number in numbers {
+            bytes.extend_from_slice(&part(number, self.block(number)?));
+        }
+        Ok(bytes.freeze())
     }
 
-    /// Looks at every block.
+    fn block(&self, number: u64) -> Result<Bytes, Damaged> {
+        self.0.caches.block(self.0.number, number as u32, || self.load(number))
+    }
+
+    /// A block from the disk.
+    fn load(&self, number: u64) -> Result<Bytes, Damaged> {
+        let start = number * BLOCK_BYTES as u64;
+        let mut bytes = vec![0; (BLOCK_BYTES as u64).min(self.0.len - start) as usize];
+        let read = self.file()?.read_exact_at(start, &mut bytes);
+        read.map_err(|error| self.damaged(format!("cannot read: {error}")))?;
+        match self.0.sums.get(number as usize) == Some(&crc32c::crc32c(&bytes)) {
+            true => Ok(bytes.into()),
+            false => Err(self.damaged(format!("checksum of a block does not hold block={number}"))),
+        }
+    }
+
+    fn file(&self) -> Result<Arc<dyn File>, Damaged> {
+        let Inner { dir, folder, name, number, .. } = &*self.0;
+        let file = self.0.caches.file(*number, || dir.open(&format!("{folder}/{name}")));
+        file.map_err(|error| self.damaged(format!("cannot open: {error}")))
+    }
+
+    /// Looks at every block on the disk.
     pub fn verify(&self) -> Result<(), Damaged> {
-        (0..self.len)
-            .step_by(BLOCK_BYTES)
-            .try_for_each(|start| self.read(start, BLOCK_BYTES.min((self.len - start) as usize)).map(drop))
+        (0..self.0.sums.len() as u64).try_for_each(|number| self.load(number).map(drop))
     }
 }
 
 impl Length for CheckedFile {
     fn len(&self) -> u64 {
-        self.len
+        self.0.len
     }
 }
 
@@ -126,7 +187,7 @@ impl Read for Blocks {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.block.is_empty() {
             let to_block_end = BLOCK_BYTES as u64 - self.place % BLOCK_BYTES as u64;
-            let len = to_block_end.min(self.file.len.saturating_sub(self.place));
+            let len = to_block_end.min(self.file.0.len.saturating_sub(self.place));
             self.block = self.file.read(self.place, len as usize).map_err(io::Error::other)?;
             self.place += len;
         }

@@ -3,10 +3,12 @@
 //! of the others). [`SegmentId`] says what they are named.
 
 mod attributes;
+mod caches;
 pub(crate) mod checked;
 mod columns;
 mod decode;
 mod draft;
+mod footer;
 mod id;
 pub(crate) mod keys;
 pub(crate) mod merge;
@@ -15,11 +17,13 @@ mod rebuild;
 pub(crate) mod sums;
 pub(crate) mod write;
 
+pub(crate) use caches::Caches;
 pub(crate) use checked::Damaged;
 pub(crate) use columns::schema;
 pub(crate) use decode::{Rows, decode};
+pub(crate) use footer::InPage;
 pub(crate) use id::{SegmentId, day_of};
-pub(crate) use read::{Caches, FILTER, Failed, IDENTITY, KEYS, Segment, merged, ranges_of};
+pub(crate) use read::{FILTER, Failed, IDENTITY, KEYS, Segment, merged, ranges_of};
 pub(crate) use rebuild::{Rebuild, RebuildError};
 
 use super::ints::{Malformed, Reader};
@@ -34,6 +38,14 @@ pub(crate) struct SummaryRow {
     pub failed: u64,
     pub first_ns: i64,
     pub last_ns: i64,
+}
+
+impl SummaryRow {
+    /// About the bytes of memory it takes.
+    pub fn bytes(&self) -> usize {
+        let texts: usize = self.values.iter().map(|value| size_of::<String>() + value.len()).sum();
+        size_of::<Self>() + texts
+    }
 }
 
 /// What a segment holds beside its events.

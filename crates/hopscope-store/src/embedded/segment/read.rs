@@ -1,16 +1,19 @@
-//! [`Segment`]: an open segment. Its files stay on the disk; of them only fences and checksums are in memory,
-//! and the Parquet metadata of those that were read lately.
+//! [`Segment`]: an open segment. Its files stay on the disk; of them only checksums are in memory, and what the
+//! caches hold.
 
+use super::caches::Caches;
 use super::checked::{CheckedFile, Damaged};
 pub(crate) use super::decode::Rows;
 use super::decode::decode;
 use super::draft::remove_files;
+use super::footer::{Footer, InPage};
 use super::keys::KeyIndex;
 use super::{Extra, SegmentId, SummaryRow, sums};
 use crate::Error;
 use crate::embedded::dir::{Dir, read_all};
 use crate::embedded::fingerprint::Kind;
 use crate::embedded::frame;
+use crate::embedded::ints::Malformed;
 use crate::embedded::manifest::SegmentEntry;
 use crate::embedded::read::Cancel;
 use arrow_array::RecordBatch;
@@ -19,15 +22,10 @@ use arrow_array::types::Int64Type;
 use arrow_schema::ArrowError;
 use hopscope_model::{Batch, Tenant};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-    RowSelection,
-};
-use parquet::file::metadata::PageIndexPolicy;
-use std::collections::HashMap;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection};
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// Rows that are decoded at a time: one page.
 const BATCH_ROWS: usize = 2_048;
@@ -76,69 +74,11 @@ impl From<Error> for Failed {
     }
 }
 
-/// Metadata of segments that were read lately, within a budget of bytes.
+/// What a segment's file of other things holds.
 #[derive(Debug)]
-pub(crate) struct Caches {
-    bytes_max: usize,
-    inner: Mutex<Lru>,
-}
-
-#[derive(Debug, Default)]
-struct Lru {
-    by_id: HashMap<SegmentId, (Arc<Metadata>, u64)>,
-    bytes: usize,
-    clock: u64,
-}
-
-#[derive(Debug)]
-struct Metadata {
-    parquet: ArrowReaderMetadata,
+struct Beside {
     summary: Option<Vec<SummaryRow>>,
     rest: Batch,
-    bytes: usize,
-}
-
-impl Caches {
-    pub fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, inner: Mutex::default() }
-    }
-
-    fn get_or_load(
-        &self,
-        id: SegmentId,
-        load: impl FnOnce() -> Result<Metadata, Damaged>,
-    ) -> Result<Arc<Metadata>, Damaged> {
-        let lock = || self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        {
-            let mut lru = lock();
-            lru.clock += 1;
-            let now = lru.clock;
-            if let Some((metadata, used)) = lru.by_id.get_mut(&id) {
-                *used = now;
-                return Ok(Arc::clone(metadata));
-            }
-        }
-        let metadata = Arc::new(load()?);
-        let mut lru = lock();
-        let now = lru.clock;
-        if lru.by_id.insert(id, (Arc::clone(&metadata), now)).is_none() {
-            lru.bytes += metadata.bytes;
-        }
-        while lru.bytes > self.bytes_max && lru.by_id.len() > 1 {
-            let oldest = lru.by_id.iter().min_by_key(|(_, (_, used))| *used).map(|(id, _)| *id);
-            let Some((gone, _)) = oldest.and_then(|oldest| lru.by_id.remove(&oldest)) else { break };
-            lru.bytes -= gone.bytes;
-        }
-        Ok(metadata)
-    }
-
-    /// Forgets a segment that is no more.
-    pub fn forget(&self, id: SegmentId) {
-        let mut lru = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((gone, _)) = lru.by_id.remove(&id) {
-            lru.bytes -= gone.bytes;
-        }
-    }
 }
 
 /// An open segment.
@@ -149,7 +89,6 @@ pub(crate) struct Segment {
     events: CheckedFile,
     keys: KeyIndex,
     extra: CheckedFile,
-    caches: Arc<Caches>,
     remains: Remains,
 }
 
@@ -192,14 +131,15 @@ impl Segment {
         let sums = sums::decode(&bytes).map_err(|malformed| damaged(malformed.0.to_owned()))?;
         let [event_blocks, key_blocks, extra_blocks] = sums.blocks;
         let [event_len, key_len, extra_len] = sums.head.lens;
-        let events = CheckedFile::open(&**dir, folder, &events, event_len, event_blocks)?;
-        let key_file = CheckedFile::open(&**dir, folder, &keys, key_len, key_blocks)?;
-        let extra = CheckedFile::open(&**dir, folder, &extra, extra_len, extra_blocks)?;
+        let open =
+            |name: &str, len: u64, sums: Vec<u32>| CheckedFile::open(dir, caches, (folder, name), len, sums);
+        let events = open(&events, event_len, event_blocks)?;
+        let key_file = open(&keys, key_len, key_blocks)?;
+        let extra = open(&extra, extra_len, extra_blocks)?;
         let keys = KeyIndex::new(key_file, entry.rows, sums.head.keys).map_err(damaged)?;
-        let caches = Arc::clone(caches);
         let (dir, id, retired) = (Arc::clone(dir), entry.id(), AtomicBool::new(false));
         let remains = Remains { dir, tenant: tenant.clone(), id, retired };
-        Ok(Self { entry: entry.clone(), tenant: tenant.clone(), events, keys, extra, caches, remains })
+        Ok(Self { entry: entry.clone(), tenant: tenant.clone(), events, keys, extra, remains })
     }
 
     /// Which one it is.
@@ -209,7 +149,6 @@ impl Segment {
 
     /// To be called once no manifest names it: its files go when the last read lets go of it.
     pub fn retire(&self) {
-        self.caches.forget(self.id());
         self.remains.retired.store(true, Ordering::Release);
     }
 
@@ -245,13 +184,12 @@ impl Segment {
 
     /// The segment's own counts by all dimensions, where it has them.
     pub fn with_summary<T>(&self, with: impl FnOnce(Option<&[SummaryRow]>) -> T) -> Result<T, Damaged> {
-        let metadata = self.metadata()?;
-        Ok(with(metadata.summary.as_deref()))
+        Ok(with(self.beside()?.summary.as_deref()))
     }
 
     /// All samples of progress, and all tallies.
     pub fn with_rest<T>(&self, with: impl FnOnce(&Batch) -> T) -> Result<T, Damaged> {
-        Ok(with(&self.metadata()?.rest))
+        Ok(with(&self.beside()?.rest))
     }
 
     /// Rows that may be under these fingerprints, in order, merged.
@@ -265,20 +203,24 @@ impl Segment {
         Ok(merged(ranges))
     }
 
-    /// The start of every row.
-    pub fn starts(&self) -> Result<Vec<i64>, Damaged> {
-        let mut starts = Vec::with_capacity(self.entry.rows as usize);
-        for rows in self.reader(Some(&[&["start_ns"]]), None)? {
+    /// Start and number of each of these rows (in order, not overlapping).
+    pub fn starts(&self, ranges: &[Range<u32>]) -> Result<Vec<(i64, u32)>, Damaged> {
+        let count = ranges.iter().map(ExactSizeIterator::len).sum();
+        let mut starts = Vec::with_capacity(count);
+        let mut numbers = ranges.iter().flat_map(|range| range.clone());
+        for rows in self.reader(Some(&[&["start_ns"]]), Some(ranges))? {
             let rows = rows.map_err(|error| self.damaged(&error))?;
             let column = rows.column(0).as_primitive_opt::<Int64Type>();
             let column = column.ok_or_else(|| self.damaged(&"a column has another type"))?;
-            starts.extend(column.iter().map(|start| start.unwrap_or(hopscope_model::UNKNOWN)));
+            let values = column.iter().map(|start| start.unwrap_or(hopscope_model::UNKNOWN));
+            starts.extend(values.zip(numbers.by_ref()));
         }
-        if starts.len() == self.entry.rows as usize {
-            Ok(starts)
-        } else {
-            Err(self.damaged(&"has another number of rows than it says"))
-        }
+        if starts.len() == count { Ok(starts) } else { Err(self.damaged(&"has fewer rows than it says")) }
+    }
+
+    /// The pages that these rows (in order, not overlapping) are in, with bounds of their starts.
+    pub fn in_pages(&self, ranges: &[Range<u32>]) -> Result<Vec<InPage>, Damaged> {
+        Ok(self.footer()?.in_pages(ranges))
     }
 
     /// Reads these rows (in order, not overlapping) page by page; `columns: None` reads all of them.
@@ -296,6 +238,7 @@ impl Segment {
         for rows in self.reader(columns, Some(ranges))? {
             cancel.check()?;
             let rows = rows.map_err(|error| self.damaged(&error))?;
+            self.events.caches().count_rows(rows.num_rows());
             let numbers: Vec<u32> = numbers.by_ref().take(rows.num_rows()).collect();
             let rows = decode(&self.tenant, &rows, numbers);
             each(rows.ok_or_else(|| self.damaged(&"holds a value that is none of ours"))?)?;
@@ -319,10 +262,9 @@ impl Segment {
         columns: Option<&[&[&str]]>,
         ranges: Option<&[Range<u32>]>,
     ) -> Result<ParquetRecordBatchReader, Damaged> {
-        let metadata = self.metadata()?;
-        let mut builder =
-            ParquetRecordBatchReaderBuilder::new_with_metadata(self.events.clone(), metadata.parquet.clone())
-                .with_batch_size(BATCH_ROWS);
+        let parquet = self.footer()?.parquet.clone();
+        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.events.clone(), parquet)
+            .with_batch_size(BATCH_ROWS);
         if let Some(columns) = columns {
             let names = columns.iter().flat_map(|names| names.iter().copied());
             let mask = ProjectionMask::columns(builder.parquet_schema(), names);
@@ -336,18 +278,19 @@ impl Segment {
         builder.build().map_err(|error| self.damaged(&error))
     }
 
-    fn metadata(&self) -> Result<Arc<Metadata>, Damaged> {
-        self.caches.get_or_load(self.entry.id(), || {
-            let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
-            let parquet =
-                ArrowReaderMetadata::load(&self.events, options).map_err(|error| self.damaged(&error))?;
+    fn footer(&self) -> Result<Arc<Footer>, Damaged> {
+        self.events.metadata(0, || Footer::load(&self.events, self.entry.rows, self.entry.start_ns))
+    }
+
+    fn beside(&self) -> Result<Arc<Beside>, Damaged> {
+        self.extra.metadata(0, || {
             let len = self.extra.byte_len() as usize;
-            let extra =
-                Extra::decode(&self.extra.read(0, len)?).map_err(|malformed| self.damaged(&malformed.0))?;
-            let rest = frame::decode(&self.tenant, &extra.rest);
-            let rest = rest.map_err(|malformed| self.damaged(&malformed.0))?;
-            let bytes = parquet.metadata().memory_size() + len + rest.byte_len();
-            Ok(Metadata { parquet, summary: extra.summary, rest, bytes })
+            let odd = |malformed: Malformed| self.damaged(&malformed.0);
+            let extra = Extra::decode(&self.extra.read(0, len)?).map_err(odd)?;
+            let rest = frame::decode(&self.tenant, &extra.rest).map_err(odd)?;
+            let rows = extra.summary.iter().flatten().map(SummaryRow::bytes).sum::<usize>();
+            let bytes = size_of::<Beside>() + rows + rest.byte_len();
+            Ok((Beside { summary: extra.summary, rest }, bytes))
         })
     }
 

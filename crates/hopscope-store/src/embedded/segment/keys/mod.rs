@@ -5,7 +5,7 @@
 //! decides. So an entry keeps only as much of a fingerprint as tells keys of one segment apart well enough.
 //!
 //! The file is, for every kind, blocks of entries ([`packed`]) and then a fence for each: first fingerprint,
-//! length and number of entries. Only fences are in memory. Segments of format 1 ([`plain`]) are still read.
+//! length and number of entries. Only fences are kept in memory, and only those that are asked for. Segments of format 1 ([`plain`]) are still read.
 
 mod packed;
 mod plain;
@@ -247,21 +247,23 @@ impl KeyIndex {
             // Segments from before there was that kind.
             None => Ok(()),
             Some(OpenPart::Plain(plain)) => plain.probe(&self.file, fingerprints, each),
-            Some(OpenPart::Packed { start, part }) => self.probe_packed(*start, part, fingerprints, each),
+            Some(OpenPart::Packed { start, part }) => {
+                self.probe_packed(kind, (*start, part), fingerprints, each)
+            }
         }
     }
 
     fn probe_packed(
         &self,
-        start: u64,
-        part: &Part,
+        kind: Kind,
+        (start, part): (u64, &Part),
         fingerprints: &[u64],
         mut each: impl FnMut(usize, Entry),
     ) -> Result<(), Damaged> {
         if part.count == 0 {
             return Ok(());
         }
-        let fences = self.fences(start, part)?;
+        let fences = self.fences(kind, start, part)?;
         let mut loaded = None;
         for (place, fingerprint) in fingerprints.iter().enumerate() {
             let kept = fingerprint >> (u64::BITS - part.fingerprint_bits);
@@ -282,9 +284,13 @@ impl KeyIndex {
         Ok(())
     }
 
-    fn fences(&self, start: u64, part: &Part) -> Result<Arc<Fences>, Damaged> {
-        let bytes = self.file.read(start + part.block_bytes, part.blocks as usize * FENCE_BYTES)?;
-        read_fences(start, part, &bytes).map(Arc::new).map_err(|odd| self.odd(odd))
+    fn fences(&self, kind: Kind, start: u64, part: &Part) -> Result<Arc<Fences>, Damaged> {
+        self.file.metadata(kind as u8, || {
+            let bytes = self.file.read(start + part.block_bytes, part.blocks as usize * FENCE_BYTES)?;
+            let fences = read_fences(start, part, &bytes).map_err(|odd| self.odd(odd))?;
+            let each = size_of::<u64>() + size_of::<(Range<u64>, u32)>();
+            Ok((fences, size_of::<Fences>() + part.blocks as usize * each))
+        })
     }
 
     fn odd(&self, odd: Malformed) -> Damaged {

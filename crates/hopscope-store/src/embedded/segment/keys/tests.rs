@@ -1,8 +1,10 @@
+use super::super::Caches;
 use super::super::checked::block_sums;
 use super::super::merged;
 use super::*;
 use crate::embedded::dir::{Dir, write_all};
 use crate::embedded::fingerprint::of_place;
+use crate::embedded::options::Options;
 use crate::embedded::sim_dir::SimDir;
 use crate::kit::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +14,9 @@ fn opened(bytes: &[u8], rows: u32, parts: Vec<Part>) -> Result<KeyIndex, String>
     let dir = SimDir::new();
     dir.make_dir("t").expect("made");
     write_all(&dir, "t/keys", bytes).expect("written");
-    let file = CheckedFile::open(&dir, "t", "keys", bytes.len() as u64, block_sums(bytes)).expect("sound");
+    let (dir, caches): (Arc<dyn Dir>, _) = (Arc::new(dir), Arc::new(Caches::new(&Options::default())));
+    let file = CheckedFile::open(&dir, &caches, ("t", "keys"), bytes.len() as u64, block_sums(bytes));
+    let file = file.expect("sound");
     KeyIndex::new(file, rows, parts)
 }
 

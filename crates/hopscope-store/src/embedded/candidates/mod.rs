@@ -1,0 +1,99 @@
+//! Candidates: which rows of a segment may be in an answer, by the key index and by the bounds of its pages; and
+//! the order to look at them in, so that a full answer ends the read long before the last of them.
+
+use super::collect::Collect;
+use super::fingerprint::{Kind, of_term};
+use super::segment::{Damaged, Failed, InPage, Segment, merged};
+use hopscope_model::Query;
+use hopscope_model::query::{Field, Free, Term};
+use std::ops::Range;
+
+/// Pages that are read at first; every step reads twice as many as the one before.
+const PAGES_FIRST: usize = 2;
+
+/// Most pages that are read in one step: what is held of them at a time.
+const PAGES_MAX: usize = 256;
+
+/// True where a query holds no condition on single events but its range.
+pub(super) fn is_open(query: &Query) -> bool {
+    query.terms.iter().all(|term| matches!(term, Term::Field { field: Field::State, .. }))
+}
+
+/// Rows in order, and how many they are.
+pub(super) fn count(ranges: &[Range<u32>]) -> usize {
+    ranges.iter().map(ExactSizeIterator::len).sum()
+}
+
+/// The rows of a segment that may satisfy a query: by the key index where one of its terms is a key, else all.
+pub(super) fn rows_in_question(segment: &Segment, query: &Query) -> Result<Vec<Range<u32>>, Damaged> {
+    let mut fewest: Option<Vec<Range<u32>>> = None;
+    for term in &query.terms {
+        let Some(fingerprints) = fingerprints_of(segment, term)? else { continue };
+        let ranges = segment.rows_under(fingerprints)?;
+        if fewest.as_ref().is_none_or(|fewest| count(&ranges) < count(fewest)) {
+            fewest = Some(ranges);
+        }
+    }
+    let everything = 0..segment.entry.rows;
+    Ok(fewest.unwrap_or_else(|| std::iter::once(everything).collect()))
+}
+
+/// The pages that these rows are in, without those that are wholly outside of the query's range.
+pub(super) fn pages_in_question(
+    segment: &Segment,
+    rows: &[Range<u32>],
+    query: &Query,
+    now_ns: i64,
+) -> Result<Vec<InPage>, Damaged> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (since, until) = query.range(now_ns);
+    let mut pages = segment.in_pages(rows)?;
+    pages.retain(|page| page.start_ns.0 < until && page.start_ns.1 >= since);
+    Ok(pages)
+}
+
+/// Calls `read` with rows of pages in the order of the answer, of a few pages at first and then of more, until
+/// no page that is left could have a row of it.
+pub(super) fn best_first(
+    collect: &mut Collect,
+    mut pages: Vec<InPage>,
+    mut read: impl FnMut(&[Range<u32>], &mut Collect) -> Result<(), Failed>,
+) -> Result<(), Failed> {
+    pages.retain(|page| !collect.is_behind(page.start_ns));
+    pages.sort_by_key(|page| collect.rank_of_range(page.start_ns));
+    let mut rest = &pages[..];
+    let mut step = PAGES_FIRST;
+    while !rest.is_empty() {
+        let (now, later) = rest.split_at(step.min(rest.len()));
+        let wanted = now.iter().filter(|page| collect.wants_range(page.start_ns));
+        let rows = merged(wanted.flat_map(|page| page.rows.iter().cloned()).collect());
+        if rows.is_empty() {
+            return Ok(());
+        }
+        read(&rows, collect)?;
+        rest = later;
+        step = (step * 2).min(PAGES_MAX);
+    }
+    Ok(())
+}
+
+/// See [`of_term`]; a word that names a destination or a service of the segment is no key.
+fn fingerprints_of(segment: &Segment, term: &Term) -> Result<Option<Vec<(Kind, u64)>>, Damaged> {
+    let Some(fingerprints) = of_term(term) else { return Ok(None) };
+    if let Term::Free(Free::Word(word)) = term {
+        let is_name = segment.with_summary(|rows| {
+            // Destination and service are the third and the sixth dimension.
+            let names = |values: &[String]| [2, 5].iter().any(|place| values.get(*place) == Some(word));
+            rows.is_none_or(|rows| rows.iter().any(|row| names(&row.values)))
+        })?;
+        if is_name {
+            return Ok(None);
+        }
+    }
+    Ok(Some(fingerprints))
+}
+
+#[cfg(test)]
+mod tests;

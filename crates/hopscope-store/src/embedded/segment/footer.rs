@@ -1,0 +1,102 @@
+//! [`Footer`]: what a segment's Parquet file says of itself, and in which pages which times are.
+
+use super::checked::{CheckedFile, Damaged};
+use hopscope_model::UNKNOWN;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::file::metadata::{PageIndexPolicy, RowGroupMetaData};
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use std::ops::Range;
+
+/// Bytes of memory of the arrow schema, which the size that Parquet tells does not count.
+const SCHEMA_BYTES: usize = 24 << 10;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Footer {
+    pub parquet: ArrowReaderMetadata,
+    /// Pages of the starts, in order of their rows.
+    pub pages: Vec<Page>,
+}
+
+/// A page of the starts of events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Page {
+    pub rows: Range<u32>,
+    /// Earliest and latest start in it.
+    pub start_ns: (i64, i64),
+}
+
+/// Rows of one page that are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct InPage {
+    /// In order, not overlapping.
+    pub rows: Vec<Range<u32>>,
+    /// Earliest and latest start of the whole page.
+    pub start_ns: (i64, i64),
+}
+
+impl Footer {
+    /// Reads it, and says its bytes of memory.
+    pub fn load(file: &CheckedFile, rows: u32, start_ns: (i64, i64)) -> Result<(Self, usize), Damaged> {
+        let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
+        let parquet =
+            ArrowReaderMetadata::load(file, options).map_err(|error| file.damaged(error.to_string()))?;
+        // Without an index of pages all rows are as one page: slower, and as right.
+        let pages = pages_of(&parquet, rows).unwrap_or_else(|| vec![Page { rows: 0..rows, start_ns }]);
+        let bytes = parquet.metadata().memory_size() + pages.len() * size_of::<Page>() + SCHEMA_BYTES;
+        Ok((Self { parquet, pages }, bytes))
+    }
+
+    /// The pages that these rows (in order, not overlapping) are in.
+    pub fn in_pages(&self, ranges: &[Range<u32>]) -> Vec<InPage> {
+        let mut found: Vec<InPage> = Vec::new();
+        let mut number = 0;
+        let mut last = None;
+        for range in ranges {
+            let mut start = range.start;
+            while start < range.end {
+                number += self.pages[number..].partition_point(|page| page.rows.end <= start);
+                let Some(page) = self.pages.get(number) else { return found };
+                let end = range.end.min(page.rows.end);
+                match found.last_mut().filter(|_| last == Some(number)) {
+                    Some(in_page) => in_page.rows.push(start..end),
+                    None => found.push(InPage { rows: vec![start..end], start_ns: page.start_ns }),
+                }
+                last = Some(number);
+                start = end;
+            }
+        }
+        found
+    }
+}
+
+fn pages_of(parquet: &ArrowReaderMetadata, rows: u32) -> Option<Vec<Page>> {
+    let metadata = parquet.metadata();
+    let mut pages: Vec<Page> = Vec::new();
+    let mut first = 0i64;
+    for (number, group) in metadata.row_groups().iter().enumerate() {
+        let column = starts_column(group)?;
+        let index = metadata.page_index_for_row_group(number);
+        let ColumnIndexMetaData::INT64(bounds) = index.column_index(column)? else { return None };
+        let places = index.page_locations(column)?;
+        let ends = places.iter().skip(1).map(|place| place.first_row_index).chain([group.num_rows()]);
+        for (number, (place, end)) in places.iter().zip(ends).enumerate() {
+            let rows = [first + place.first_row_index, first + end].map(u32::try_from);
+            let [Ok(start), Ok(end)] = rows else { return None };
+            let bounds = match (bounds.min_value(number), bounds.max_value(number)) {
+                // An unknown start is a null, which bounds do not count: it comes before all others.
+                (Some(least), Some(most)) if bounds.null_count(number) == Some(0) => (*least, *most),
+                (_, most) => (UNKNOWN, most.copied().unwrap_or(UNKNOWN)),
+            };
+            pages.push(Page { rows: start..end, start_ns: bounds });
+        }
+        first += group.num_rows();
+    }
+    // What a damaged writer could have said must not lead to rows that are not there, or are skipped.
+    let whole = pages.iter().try_fold(0, |at, page| (page.rows.start == at).then_some(page.rows.end));
+    (whole == Some(rows)).then_some(pages)
+}
+
+fn starts_column(group: &RowGroupMetaData) -> Option<usize> {
+    group.columns().iter().position(|column| column.column_path().string() == "start_ns")
+}
