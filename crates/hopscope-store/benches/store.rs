@@ -32,6 +32,9 @@ const LOOKUPS: usize = 1_000;
 
 const LOOKUP_P99_MS_MAX: f64 = 25.0;
 
+/// Of keys that no event has.
+const NOWHERE_P99_MS_MAX: f64 = 10.0;
+
 fn main() {
     let records = argument("--records").and_then(|records| records.parse().ok()).unwrap_or(5_000_000);
     let temporary = tempfile::tempdir().expect("a folder");
@@ -54,14 +57,18 @@ async fn run(records: usize, folder: &Path) {
     merge(&store).await;
     let report = store.check(Depth::Full).await.expect("checked");
     assert_eq!(report.findings, [], "sound");
-    figure("store_bytes_per_record", folder_bytes(folder) as f64 / report.events as f64, "B", None);
+    let per_record = |bytes: u64| bytes as f64 / report.events as f64;
+    figure("store_bytes_per_record", per_record(folder_bytes(folder, "")), "B", None);
+    figure("store_key_bytes_per_record", per_record(folder_bytes(folder, ".keys")), "B", None);
     drop(store);
     let begin = Instant::now();
     let store = Embedded::open(folder, Options::default()).expect("open");
     figure("store_open", begin.elapsed().as_secs_f64() * 1e3, "ms", None);
+    figure("store_rss_after_open", rss_mb(), "MB", None);
     for (name, keys) in keys {
-        lookups(&store, name, &keys).await;
+        lookups(&store, name, &keys, LOOKUP_P99_MS_MAX).await;
     }
+    lookups(&store, "nowhere", &[], NOWHERE_P99_MS_MAX).await;
     let page = Page { events_max: 50, after: None, now_ns: i64::MAX };
     let query = QUERY;
     timed("store_search_newest_50", || store.search(&TENANT, &query, &page)).await;
@@ -104,7 +111,7 @@ async fn timed<T, F: Future<Output = T>>(name: &str, mut work: impl FnMut() -> F
 async fn fill(store: &Arc<Embedded>, records: usize) -> Vec<(&'static str, Vec<Key>)> {
     let mut workload = Workload::new(1);
     let mut random = Random(1);
-    let mut keys: [Vec<Key>; 4] = Default::default();
+    let mut keys: [Vec<Key>; 5] = Default::default();
     let mut under_way = std::collections::VecDeque::new();
     let (mut own_cpu, mut appended, mut number) = (0.0, 0, 0);
     let (begin, begin_cpu) = (Instant::now(), cpu(ClockId::ProcessCPUTime));
@@ -138,13 +145,19 @@ async fn fill(store: &Arc<Embedded>, records: usize) -> Vec<(&'static str, Vec<K
     let ns = store_cpu * 1e9 / appended as f64;
     figure("store_append_cpu", ns, "ns/event", None);
     figure("store_append_per_cpu_second", 1e9 / ns, "events/s", None);
-    let [creation, position, business, trace] = keys;
-    vec![("creation", creation), ("position", position), ("business", business), ("trace", trace)]
+    let [creation, position, business, trace, span] = keys;
+    vec![
+        ("creation", creation),
+        ("position", position),
+        ("business", business),
+        ("trace", trace),
+        ("span", span),
+    ]
 }
 
-fn remember(batch: &Batch, random: &mut Random, keys: &mut [Vec<Key>; 4]) {
+fn remember(batch: &Batch, random: &mut Random, keys: &mut [Vec<Key>; 5]) {
     let event = batch.event(random.below(batch.len() as u64) as usize);
-    let [creation, position, business, trace] = keys;
+    let [creation, position, business, trace, span] = keys;
     creation.extend(event.creation().map(Key::Creation));
     position.extend(event.position().map(|position| {
         Key::Position(Position {
@@ -157,24 +170,34 @@ fn remember(batch: &Batch, random: &mut Random, keys: &mut [Vec<Key>; 4]) {
     }));
     business.extend(event.keys().next().map(|key| Key::Business(key.to_owned())));
     trace.push(Key::Trace(event.trace()));
+    span.push(Key::Span(event.span()));
 }
 
-async fn lookups(store: &Embedded, name: &str, keys: &[Key]) {
+/// Looks these keys up, or as many that no event has. Of two rounds the second counts.
+async fn lookups(store: &Embedded, name: &str, keys: &[Key], p99_ms_max: f64) {
+    let mut random = Random(2);
+    let mut nowhere = || Key::Business(format!("nowhere-{}", random.bits()));
     let mut times_ms = Vec::new();
+    let mut cpu_s = 0.0;
     for round in 0..2 {
         times_ms.clear();
-        for key in keys.iter().take(LOOKUPS) {
+        let begin_cpu = cpu(ClockId::ProcessCPUTime);
+        for number in 0..LOOKUPS.min(if keys.is_empty() { LOOKUPS } else { keys.len() }) {
+            let key = keys.get(number).cloned().unwrap_or_else(&mut nowhere);
             let begin = Instant::now();
-            let keys = std::slice::from_ref(key);
-            let found = store.events(&TENANT, keys, &Limits::default(), None).await.expect("answered");
+            let asked = std::slice::from_ref(&key);
+            let found = store.events(&TENANT, asked, &Limits::default(), None).await.expect("answered");
             times_ms.push(begin.elapsed().as_secs_f64() * 1e3);
-            assert!(!found.events.is_empty() && found.coverage.complete, "{round} {key:?}");
+            assert!(found.events.is_empty() == keys.is_empty() && found.coverage.complete, "{round} {key:?}");
         }
+        cpu_s = cpu(ClockId::ProcessCPUTime) - begin_cpu;
     }
+    let count = times_ms.len() as f64;
     times_ms.sort_by(f64::total_cmp);
     let at = |share: f64| times_ms[((times_ms.len() - 1) as f64 * share) as usize];
     figure(&format!("store_lookup_{name}_p50"), at(0.5), "ms", None);
-    figure(&format!("store_lookup_{name}_p99"), at(0.99), "ms", Some(LOOKUP_P99_MS_MAX));
+    figure(&format!("store_lookup_{name}_p99"), at(0.99), "ms", Some(p99_ms_max));
+    figure(&format!("store_lookup_{name}_cpu"), cpu_s * 1e3 / count, "ms", None);
 }
 
 /// All gates here are upper bounds.
@@ -196,12 +219,13 @@ fn rss_mb() -> f64 {
     pages * 4_096.0 / 1e6
 }
 
-fn folder_bytes(folder: &Path) -> u64 {
+/// Bytes of the files below a folder of which the name ends so.
+fn folder_bytes(folder: &Path, ending: &str) -> u64 {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let bytes = entries.map(|entry| match entry.metadata() {
-        Ok(metadata) if metadata.is_dir() => folder_bytes(&entry.path()),
-        Ok(metadata) => metadata.len(),
-        Err(_) => 0,
+        Ok(metadata) if metadata.is_dir() => folder_bytes(&entry.path(), ending),
+        Ok(metadata) if entry.file_name().to_string_lossy().ends_with(ending) => metadata.len(),
+        _ => 0,
     });
     bytes.sum()
 }

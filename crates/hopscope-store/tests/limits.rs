@@ -4,7 +4,7 @@ use hopscope_model::{Key, Limits, MessageEvent, Query, Stage, Tenant};
 use hopscope_store::embedded::sim_dir::SimDir;
 use hopscope_store::embedded::{Embedded, Options};
 use hopscope_store::kit::{self, NOW_NS};
-use hopscope_store::{ErrorKind, Page, Store};
+use hopscope_store::{ErrorKind, Page, Retention, Store};
 use std::sync::Arc;
 
 #[test]
@@ -93,5 +93,40 @@ fn a_message_in_a_long_trace_is_found_by_its_own_keys() {
         let trace = [Key::Trace(events[0].trace)];
         let page = store.events(&Tenant::default(), &trace, &limits, None).await.expect("answers");
         assert_eq!((page.events.len(), page.next.is_some()), (100, true));
+    });
+}
+
+/// Files of segments that this process has open below a folder, removed ones included.
+fn open_segment_files(folder: &std::path::Path) -> usize {
+    let descriptors = std::fs::read_dir("/proc/self/fd").expect("descriptors").flatten();
+    let files = descriptors.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    files.filter(|file| file.starts_with(folder) && file.to_string_lossy().contains("/seg-")).count()
+}
+
+#[test]
+fn many_segments_take_few_descriptors_and_none_when_they_are_gone() {
+    const SEGMENTS: u64 = 120;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().canonicalize().expect("a path");
+    let options = Options { files_open_max: 10, ..Options::default() };
+    kit::run(async {
+        let store = Embedded::open(&path, options.clone()).expect("open");
+        for trace in 1..=SEGMENTS {
+            store.append(kit::batch(NOW_NS, &kit::copies(trace, 1, 1))).await.expect("stored");
+            store.seal().await.expect("sealed");
+        }
+        drop(store);
+        let store = Embedded::open(&path, options).expect("open again");
+        for trace in 1..=SEGMENTS {
+            let keys = [Key::Trace(kit::event(trace, 0, Stage::Work).trace)];
+            let found = store.events(&Tenant::default(), &keys, &Limits::default(), None).await;
+            assert_eq!(found.expect("answers").events.len(), 1);
+        }
+        let open = open_segment_files(&path);
+        assert!((1..=10).contains(&open), "{open} files are open");
+        let retention = Retention { keep_since_ns: i64::MAX };
+        let retained = store.retain(&Tenant::default(), &retention).await.expect("retained");
+        assert_eq!(retained.dropped_events, SEGMENTS);
+        assert_eq!(open_segment_files(&path), 0);
     });
 }

@@ -8,6 +8,7 @@ use crate::embedded::options::Options;
 use crate::embedded::sim_dir::SimDir;
 use crate::kit::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 /// An index of these bytes.
 fn opened(bytes: &[u8], rows: u32, parts: Vec<Part>) -> Result<KeyIndex, String> {
@@ -170,4 +171,54 @@ fn an_index_that_says_anything_is_safe_to_read() {
             }
         }
     }
+}
+
+/// What an entry of each kind takes and what finding one costs, at the size of a merged segment:
+/// `cargo test --release -p hopscope-store --lib -- --ignored --nocapture what_an_index_costs`.
+#[test]
+#[ignore = "figures, not a judgement"]
+fn what_an_index_costs() {
+    const ROWS: u32 = 4_000_000;
+    let mut random = Random(4);
+    let mut writer = Writer::default();
+    let mut probes: Vec<u64> = Vec::new();
+    for message in 0..ROWS / 2 {
+        let [trace, sent, processed, key] = [random.bits(), random.bits(), random.bits(), random.bits()];
+        probes.push(trace);
+        for (row, span, parent) in [(2 * message, sent, random.bits()), (2 * message + 1, processed, sent)] {
+            let keys =
+                [(Kind::Trace, trace), (Kind::Span, sent), (Kind::Parent, parent), (Kind::Business, key)];
+            keys.into_iter().for_each(|(kind, fingerprint)| writer.add(row, kind, fingerprint));
+            if span != sent {
+                writer.add(row, Kind::Span, span);
+            }
+            if message % 5 != 0 {
+                let lane = (message / 14_000).to_string();
+                writer.add(row, Kind::Place, of_place("orders", &lane, i64::from(message % 14_000)));
+            }
+        }
+    }
+    let begin = Instant::now();
+    let (bytes, parts) = writer.finish();
+    let entries: u32 = parts.iter().map(|part| part.count).sum();
+    let ns = |begin: Instant, count: f64| begin.elapsed().as_secs_f64() * 1e9 / count;
+    println!("written in {:.0} ns an entry", ns(begin, f64::from(entries)));
+    for (kind, part) in Kind::ALL.into_iter().zip(&parts).filter(|(_, part)| part.count > 0) {
+        let all = part.block_bytes + u64::from(part.blocks) * FENCE_BYTES as u64;
+        println!("{kind:?}: {} entries of {:.2} bytes", part.count, all as f64 / f64::from(part.count));
+    }
+    println!("{:.2} bytes a row", bytes.len() as f64 / f64::from(ROWS));
+    let index = opened(&bytes, ROWS, parts).expect("fits");
+    for round in ["cold", "warm"] {
+        let begin = Instant::now();
+        let some = probes.iter().step_by(101);
+        let found: usize =
+            some.clone().map(|trace| index.rows_under(Kind::Trace, &[*trace]).expect("sound").len()).sum();
+        println!("{round}: {:.0} ns a probe, {found} found", ns(begin, some.count() as f64));
+    }
+    probes.sort_unstable();
+    let begin = Instant::now();
+    let mut found = 0;
+    index.probe(Kind::Trace, &probes, |_, _| found += 1).expect("sound");
+    println!("{:.0} ns an entry when all are asked for in order, {found} found", ns(begin, f64::from(found)));
 }
