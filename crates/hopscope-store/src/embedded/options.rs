@@ -69,7 +69,7 @@ impl Default for Options {
             batch_bytes_max: 64 << 20,
             metadata_bytes_max: 64 << 20,
             block_bytes_max: 64 << 20,
-            files_open_max: 512,
+            files_open_max: 256,
             read_bytes_max: 128 << 20,
             tenants_max: 1_000,
         }
