@@ -9,7 +9,7 @@ use super::checked::{BLOCK_BYTES, Damaged};
 use crate::embedded::dir::File;
 use crate::embedded::options::Options;
 use bytes::Bytes;
-use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::sync::{Cache, DefaultLifecycle, GuardResult};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, UnitWeighter, Weighter};
 use std::any::Any;
 use std::fmt;
@@ -17,12 +17,17 @@ use std::hash::Hash;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Parts of a file that metadata is of, at most.
 const PARTS_MAX: u8 = 16;
 
 /// About the bytes of metadata of one part, to begin with.
 const PART_BYTES: usize = 32 << 10;
+
+/// How long a read waits for another one to load the same. Then it loads by itself: a read that hangs must not
+/// hang all others.
+const LOAD_WAIT_MAX: Duration = Duration::from_millis(100);
 
 /// See the module.
 pub(crate) struct Caches {
@@ -101,7 +106,7 @@ impl Caches {
         block: u32,
         load: impl FnOnce() -> Result<Bytes, Damaged>,
     ) -> Result<Bytes, Damaged> {
-        self.blocks.get_or_insert_with(&(file, block), load)
+        get_or_load(&self.blocks, &(file, block), load)
     }
 
     /// What is decoded of a part of a file, loaded where it is not here; `load` says its bytes too.
@@ -111,7 +116,7 @@ impl Caches {
         load: impl FnOnce() -> Result<(T, usize), Damaged>,
     ) -> Result<Arc<T>, Damaged> {
         debug_assert!(part < PARTS_MAX);
-        let found = self.metadata.get_or_insert_with(&(file, part), || {
+        let found = get_or_load(&self.metadata, &(file, part), || {
             let (value, bytes) = load()?;
             Ok(Metadata { value: Arc::new(value), bytes })
         })?;
@@ -123,9 +128,9 @@ impl Caches {
     pub fn file(
         &self,
         number: u64,
-        open: impl Fn() -> io::Result<Arc<dyn File>>,
+        open: impl FnOnce() -> io::Result<Arc<dyn File>>,
     ) -> io::Result<Arc<dyn File>> {
-        self.files.get_or_insert_with(&number, open)
+        get_or_load(&self.files, &number, open)
     }
 
     /// Forgets a file that nobody can read any more.
@@ -133,6 +138,23 @@ impl Caches {
         self.files.remove(&file);
         (0..PARTS_MAX).for_each(|part| drop(self.metadata.remove(&(file, part))));
         (0..blocks).for_each(|block| drop(self.blocks.remove(&(file, block))));
+    }
+}
+
+fn get_or_load<K: Eq + Hash + Clone, V: Clone, W: Weighter<K, V> + Clone, E>(
+    cache: &Cache<K, V, W>,
+    key: &K,
+    load: impl FnOnce() -> Result<V, E>,
+) -> Result<V, E> {
+    match cache.get_value_or_guard(key, Some(LOAD_WAIT_MAX)) {
+        GuardResult::Value(value) => Ok(value),
+        GuardResult::Guard(guard) => {
+            let value = load()?;
+            // It may be gone meanwhile: then its file is, too.
+            let _ = guard.insert(value.clone());
+            Ok(value)
+        }
+        GuardResult::Timeout => load(),
     }
 }
 
