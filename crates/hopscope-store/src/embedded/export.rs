@@ -3,9 +3,10 @@
 //!
 //! It is not a backup: progress and tallies are not events.
 
+use super::candidates::{pages_in_question, rows_in_question};
 use super::folder::{Folder, io_error};
-use super::read::{Cancel, Read, Source, rows_in_question};
-use super::segment::{FILTER, Failed, IDENTITY, Rows, Segment, decode, ranges_of, schema};
+use super::read::{Cancel, Read, Source};
+use super::segment::{FILTER, Failed, IDENTITY, Rows, Segment, decode, merged, ranges_of, schema};
 use crate::{Error, ErrorKind};
 use hopscope_model::{Batch, BatchBuilder, MessageEvent, Query, Tenant};
 use parquet::arrow::ArrowWriter;
@@ -122,11 +123,10 @@ fn matching(segment: &Segment, query: &Query, now_ns: i64, cancel: &Cancel) -> R
     if segment.entry.rows == 0 || first >= until || last < since {
         return Ok(Vec::new());
     }
-    let mut in_question: Vec<u32> =
-        rows_in_question(segment, query, now_ns, |_| true)?.into_iter().map(|(_, row)| row).collect();
-    in_question.sort_unstable();
+    let pages = pages_in_question(segment, &rows_in_question(segment, query)?, query, now_ns)?;
+    let ranges = merged(pages.into_iter().flat_map(|page| page.rows).collect());
     let mut matching = Vec::new();
-    segment.read(&ranges_of(in_question.into_iter()), Some(&[IDENTITY, FILTER]), cancel, |rows| {
+    segment.read(&ranges, Some(&[IDENTITY, FILTER]), cancel, |rows| {
         let events = rows.batch.events().filter(|event| query.matches(*event, now_ns));
         matching.extend(events.map(|event| rows.numbers[event.index()]));
         Ok(())

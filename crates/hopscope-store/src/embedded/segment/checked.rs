@@ -2,6 +2,7 @@
 
 use super::caches::Caches;
 use crate::embedded::dir::{Dir, File};
+use crate::embedded::options::Options;
 use bytes::{Bytes, BytesMut};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
@@ -41,7 +42,7 @@ pub(crate) struct CheckedFile(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    dir: Arc<dyn Dir>,
+    opened: Opened,
     caches: Arc<Caches>,
     /// Its number in the caches.
     number: u64,
@@ -49,6 +50,15 @@ struct Inner {
     name: String,
     len: u64,
     sums: Box<[u32]>,
+}
+
+/// Where the open file is.
+#[derive(Debug)]
+enum Opened {
+    /// In the caches, as long as they have room; in this folder otherwise.
+    InCaches(Arc<dyn Dir>),
+    /// Here.
+    Held(Arc<dyn File>),
 }
 
 impl Drop for Inner {
@@ -62,12 +72,36 @@ impl CheckedFile {
     pub fn open(
         dir: &Arc<dyn Dir>,
         caches: &Arc<Caches>,
+        place: (&str, &str),
+        len: u64,
+        sums: Vec<u32>,
+    ) -> Result<Self, Damaged> {
+        Self::checked(Opened::InCaches(Arc::clone(dir)), caches, place, len, sums)
+    }
+
+    /// The same of a file that stays open, with caches of its own: for what is no part of a store's reads.
+    pub fn alone(
+        dir: &dyn Dir,
+        (folder, name): (&str, &str),
+        len: u64,
+        sums: Vec<u32>,
+    ) -> Result<Self, Damaged> {
+        let file = dir.open(&format!("{folder}/{name}"));
+        let file =
+            file.map_err(|error| Damaged { file: name.to_owned(), what: format!("cannot open: {error}") })?;
+        let caches = Arc::new(Caches::new(&Options::default()));
+        Self::checked(Opened::Held(file), &caches, (folder, name), len, sums)
+    }
+
+    fn checked(
+        opened: Opened,
+        caches: &Arc<Caches>,
         (folder, name): (&str, &str),
         len: u64,
         sums: Vec<u32>,
     ) -> Result<Self, Damaged> {
         let inner = Inner {
-            dir: Arc::clone(dir),
+            opened,
             caches: Arc::clone(caches),
             number: caches.number(),
             folder: folder.to_owned(),
@@ -146,8 +180,11 @@ impl CheckedFile {
     }
 
     fn file(&self) -> Result<Arc<dyn File>, Damaged> {
-        let Inner { dir, folder, name, number, .. } = &*self.0;
-        let file = self.0.caches.file(*number, || dir.open(&format!("{folder}/{name}")));
+        let Inner { opened, folder, name, number, .. } = &*self.0;
+        let file = match opened {
+            Opened::Held(file) => return Ok(Arc::clone(file)),
+            Opened::InCaches(dir) => self.0.caches.file(*number, || dir.open(&format!("{folder}/{name}"))),
+        };
         file.map_err(|error| self.damaged(format!("cannot open: {error}")))
     }
 

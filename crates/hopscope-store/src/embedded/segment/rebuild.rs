@@ -45,7 +45,7 @@ impl<'a> Rebuild<'a> {
         let sums = sums::decode(&bytes).map_err(|malformed| damaged(malformed.0.to_owned()))?;
         let verify = |number: usize, name: &str| {
             let (len, blocks) = (sums.head.lens[number], sums.blocks[number].clone());
-            CheckedFile::open(dir, folder, name, len, blocks)?.verify()
+            CheckedFile::alone(dir, (folder, name), len, blocks)?.verify()
         };
         verify(0, &events)?;
         let parts = Parts { keys: verify(1, &keys).is_err(), extra: verify(2, &extra).is_err() };
@@ -58,7 +58,7 @@ impl<'a> Rebuild<'a> {
         let [events_name, keys_name, extra_name, sums_name] = self.sums.head.entry.id().file_names();
         let (lens, blocks) = (self.sums.head.lens, &self.sums.blocks);
         let read = |number: usize, name: &str| {
-            CheckedFile::open(self.dir, self.folder, name, lens[number], blocks[number].clone())
+            CheckedFile::alone(self.dir, (self.folder, name), lens[number], blocks[number].clone())
         };
         let events = read(0, &events_name)?;
         let mut built = Built::default();
