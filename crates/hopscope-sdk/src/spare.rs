@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn what_one_thread_has_too_many_of_another_gets_and_all_of_it_is_bounded() {
         assert_eq!(SPARE.take(), None);
-        (0..1000).for_each(|value| SPARE.put(value));
+        (0..2 * (OWN_MAX + SHARED_MAX) as u32).for_each(|value| SPARE.put(value));
         let elsewhere = std::thread::spawn(|| std::iter::from_fn(|| SPARE.take()).count());
         assert_eq!(elsewhere.join().expect("no panic"), SHARED_MAX);
         assert_eq!(std::iter::from_fn(|| SPARE.take()).count(), OWN_MAX);
