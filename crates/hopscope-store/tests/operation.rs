@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::Semaphore;
 
 fn open(data: &Path) -> Embedded {
     Embedded::open(data, Options::default()).expect("opens")
@@ -88,16 +89,21 @@ async fn snapshots_of_a_store_that_never_rests_are_whole() {
     let options = Options { seal_rows: 20, compact_segments_max: 3, ..Options::default() };
     let store = Arc::new(Embedded::open(folder.path(), options).expect("opens"));
     let acknowledged = Arc::new(AtomicU64::new(0));
+    // It goes on while snapshots are taken, and does not outgrow what one answer holds.
+    let allowed = Arc::new(Semaphore::new(0));
     let writer = tokio::spawn({
         let (store, acknowledged) = (Arc::clone(&store), Arc::clone(&acknowledged));
+        let allowed = Arc::clone(&allowed);
         async move {
             for number in 0.. {
+                allowed.acquire().await.expect("open").forget();
                 append(&store, number..number + 1, NOW_NS + number as i64).await;
                 acknowledged.store(number + 1, Ordering::SeqCst);
             }
         }
     });
     for _ in 0..25 {
+        allowed.add_permits(200);
         let before = acknowledged.load(Ordering::SeqCst) as usize;
         let snapshot = Snapshot::take(folder.path()).expect("a snapshot");
         let (events, complete) = all(&open(snapshot.path())).await;
