@@ -79,6 +79,16 @@ pub(crate) fn read_all(dir: &dyn Dir, path: &str, bytes_max: u64) -> io::Result<
     Ok(bytes)
 }
 
+/// Puts a whole file into the place of the one before, durably: after a loss of power it is the one or the other. Until
+/// then it is beside it, its name with `.new` behind.
+pub(crate) fn replace(dir: &dyn Dir, folder: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let path = format!("{folder}/{name}");
+    let new = format!("{path}.new");
+    write_all(dir, &new, bytes)?;
+    dir.rename(&new, &path)?;
+    dir.sync_dir(folder)
+}
+
 /// Writes a whole new file and syncs it; its folder is left to the caller.
 pub(crate) fn write_all(dir: &dyn Dir, path: &str, bytes: &[u8]) -> io::Result<()> {
     let file = dir.create(path)?;

@@ -2,7 +2,7 @@
 //!
 //! It is written last (new file, sync, rename, sync of the folder): what it does not name does not exist.
 
-use super::dir::{Dir, read_all, write_all};
+use super::dir::{Dir, read_all, replace};
 use super::segment::{SegmentId, day_of};
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -148,14 +148,12 @@ pub(crate) fn write(dir: &dyn Dir, folder: &str, manifest: &Manifest) -> io::Res
     let body = serde_json::to_vec(manifest).map_err(io::Error::other)?;
     let mut bytes = format!("{MAGIC}{FORMAT} crc32c={:08x}\n", checksum(FORMAT, &body)).into_bytes();
     bytes.extend(body);
-    let new = format!("{folder}/{NEW_FILE}");
-    write_all(dir, &new, &bytes)?;
-    dir.rename(&new, &format!("{folder}/{FILE}"))?;
-    dir.sync_dir(folder)
+    replace(dir, folder, FILE, &bytes)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::dir::write_all;
     use super::super::sim_dir::SimDir;
     use super::*;
 

@@ -3,7 +3,7 @@
 //! Single destinations of a segment that others still need stay with it: merging does not leave them out yet.
 //! [`Policy::keeps`] is what it is to ask then.
 
-use super::dir::{read_all, write_all};
+use super::dir::{read_all, replace};
 use super::folder::{Folder, io_error, locked};
 use super::manifest::{Gap, SegmentEntry};
 use super::segment::{Damaged, Segment, SegmentId};
@@ -16,7 +16,6 @@ use std::sync::Arc;
 
 /// What went, newest last, one JSON object a line after a line that names the format.
 pub(super) const FILE: &str = "DROPPED";
-const NEW_FILE: &str = "DROPPED.new";
 const HEAD: &str = "hopscope-dropped 1\n";
 
 /// Lines that are kept: more than a year of days.
@@ -116,11 +115,7 @@ impl Folder {
             text += &serde_json::to_string(day).map_err(io::Error::other)?;
             text.push('\n');
         }
-        let folder = self.tenant.name();
-        let new = format!("{folder}/{NEW_FILE}");
-        write_all(&*self.dir, &new, text.as_bytes())?;
-        self.dir.rename(&new, &format!("{folder}/{FILE}"))?;
-        self.dir.sync_dir(folder)
+        replace(&*self.dir, self.tenant.name(), FILE, text.as_bytes())
     }
 }
 

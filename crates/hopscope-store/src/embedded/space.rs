@@ -4,7 +4,7 @@
 use super::folder::{Folder, io_error};
 use super::manifest::Gap;
 use super::retain::DroppedDay;
-use super::segment::SummaryRow;
+use super::segment::{self, DAY_NS, SummaryRow};
 use super::wal;
 use crate::{Error, Finding};
 use hopscope_model::Tenant;
@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-const DAY_NS: i64 = 86_400_000_000_000;
 const HOUR_NS: i64 = 3_600_000_000_000;
 
 /// Growth is that of the last so many days.
@@ -20,7 +19,7 @@ const GROWTH_DAYS: i64 = 7;
 
 /// The day of an instant, counted from the epoch, in UTC.
 pub fn day_of(at_ns: i64) -> i64 {
-    at_ns.div_euclid(DAY_NS)
+    segment::day_of(at_ns).into()
 }
 
 /// When a day begins.

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-const DAY_NS: i64 = 86_400_000_000_000;
+/// A day.
+pub(crate) const DAY_NS: i64 = 86_400_000_000_000;
 
 const EXTENSIONS: [&str; 4] = ["parquet", "keys", "extra", "sums"];
 

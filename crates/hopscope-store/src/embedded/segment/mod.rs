@@ -14,6 +14,7 @@ pub(crate) mod keys;
 pub(crate) mod merge;
 mod read;
 mod rebuild;
+mod summary;
 pub(crate) mod sums;
 pub(crate) mod write;
 
@@ -22,7 +23,7 @@ pub(crate) use checked::Damaged;
 pub(crate) use columns::schema;
 pub(crate) use decode::{Rows, decode};
 pub(crate) use footer::InPage;
-pub(crate) use id::{SegmentId, day_of};
+pub(crate) use id::{DAY_NS, SegmentId, day_of};
 pub(crate) use read::{FILTER, Failed, IDENTITY, KEYS, Segment, merged, ranges_of};
 pub(crate) use rebuild::{Rebuild, RebuildError};
 

@@ -2,15 +2,14 @@
 
 use super::checked::{CheckedFile, Damaged, block_sums};
 use super::decode::decode;
-use super::write::SUMMARY_ROWS_MAX;
-use super::{Extra, SegmentId, SummaryRow, keys, sums};
+use super::summary::Summing;
+use super::write::index_event;
+use super::{Extra, SegmentId, keys, sums};
 use crate::embedded::dir::{Dir, read_all, write_all};
-use crate::embedded::fingerprint::each_key_in_segment;
 use crate::embedded::frame;
 use crate::embedded::manifest::SegmentEntry;
-use hopscope_model::{BatchBuilder, EventRef, Outcome, Source, Tenant};
+use hopscope_model::{BatchBuilder, Source, Tenant};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use std::collections::BTreeMap;
 use std::io;
 
 /// What of a segment is not as its checksums say; its events are.
@@ -74,11 +73,7 @@ impl<'a> Rebuild<'a> {
             let entry = &mut self.sums.head.entry;
             (entry.progress, entry.tally_ns) = (0, None);
             let rest = BatchBuilder::new(tenant.clone(), Source::Otlp, entry.received_ns.0).finish();
-            Extra {
-                summary: built.summary.map(|rows| rows.into_values().collect()),
-                rest: frame::encode(&rest),
-            }
-            .encode()
+            Extra { summary: built.summary.finish(), rest: frame::encode(&rest) }.encode()
         } else {
             read(2, &extra_name)?.read(0, lens[2] as usize)?.to_vec()
         };
@@ -123,16 +118,10 @@ impl From<io::Error> for RebuildError {
 }
 
 /// What comes out of the events.
+#[derive(Default)]
 struct Built {
     keys: keys::Writer,
-    /// `None` once there are too many combinations.
-    summary: Option<BTreeMap<Vec<String>, SummaryRow>>,
-}
-
-impl Default for Built {
-    fn default() -> Self {
-        Self { keys: keys::Writer::default(), summary: Some(BTreeMap::new()) }
-    }
+    summary: Summing,
 }
 
 impl Built {
@@ -147,42 +136,11 @@ impl Built {
             let rows = decode(tenant, &rows, numbers)
                 .ok_or_else(|| damaged("holds a value that is none of ours".into()))?;
             for event in rows.batch.events() {
-                each_key_in_segment(&event, event.id(), |kind, fingerprint| {
-                    self.keys.add(row, kind, fingerprint)
-                });
-                self.count(&event);
+                index_event(&mut self.keys, row, &event);
                 row += 1;
             }
+            self.summary.add(&rows.batch);
         }
         Ok(())
-    }
-
-    fn count(&mut self, event: &EventRef<'_>) {
-        let Some(summary) = &mut self.summary else { return };
-        let names = [
-            event.system(),
-            event.cluster(),
-            event.destination(),
-            event.lane(),
-            event.group(),
-            event.service(),
-        ];
-        let words = [event.stage().name(), event.outcome_name()];
-        let values: Vec<String> = names.into_iter().chain(words).map(str::to_owned).collect();
-        let start = event.start_ns();
-        let row = summary.entry(values.clone()).or_insert(SummaryRow {
-            values,
-            events: 0,
-            failed: 0,
-            first_ns: start,
-            last_ns: start,
-        });
-        row.events += 1;
-        row.failed += u64::from(matches!(event.outcome(), Outcome::Failed { .. }));
-        row.first_ns = row.first_ns.min(start);
-        row.last_ns = row.last_ns.max(start);
-        if summary.len() > SUMMARY_ROWS_MAX {
-            self.summary = None;
-        }
     }
 }

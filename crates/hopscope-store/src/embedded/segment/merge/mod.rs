@@ -6,12 +6,12 @@
 
 mod gather;
 mod stream;
-mod summary;
 mod survey;
 
 use super::columns::schema;
 use super::decode::decode;
 use super::draft::{Draft, Summed};
+use super::summary::Summing;
 use super::write::{CHUNK_ROWS, index_event, properties, rest_of, tally_ns};
 use super::{Damaged, Extra, Failed, IDENTITY, KEYS, Segment, SegmentId, keys, sums};
 use crate::Error;
@@ -29,7 +29,6 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use stream::{Page, RowKey, Stream, put_in_order};
-use summary::Summing;
 use survey::{Survey, survey};
 
 /// Columns that are counted by, beside [`IDENTITY`].

@@ -1,7 +1,7 @@
-//! [`Summing`]: the counts of a merged segment, a batch at a time.
+//! [`Summing`]: the counts of a segment that is made of others or of its own events, a batch at a time.
 
-use super::super::SummaryRow;
-use super::super::write::SUMMARY_ROWS_MAX;
+use super::SummaryRow;
+use super::write::SUMMARY_ROWS_MAX;
 use hopscope_model::{Batch, EventRef, OutcomeCode, Text};
 use std::collections::{BTreeMap, HashMap};
 
