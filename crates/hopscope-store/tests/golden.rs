@@ -109,7 +109,7 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn every_earlier_format_opens_answers_and_goes_on() {
-    for version in ["v1"] {
+    for version in ["v1", "v2"] {
         let expected = fs::read_to_string(golden(version).join("told.txt")).expect("a golden folder");
         let folder = tempfile::tempdir().expect("a folder");
         copy(&golden(version), folder.path());
