@@ -1,15 +1,11 @@
 //! Looking for damage in one tenant's folder. Reads only.
 
-use super::dir::read_all;
 use super::folder::Folder;
 use super::manifest;
 use super::read::{Cancel, Read, Source};
 use super::segment::{Damaged, Segment};
 use super::wal;
 use crate::{CheckReport, Depth, Error, Finding};
-
-/// Most bytes of a log file that a check reads.
-const LOG_BYTES_MAX: u64 = 4 << 30;
 
 impl Folder {
     /// Adds to the report what is found here.
@@ -98,15 +94,15 @@ impl Folder {
                     find(format!("cannot open: {error}"), None, None);
                 }
             }
-            Depth::Full => match read_all(&*self.dir, &path, LOG_BYTES_MAX) {
+            Depth::Full => match self.dir.open(&path).and_then(|file| wal::verify(number, file)) {
                 Err(error) => find(format!("cannot read: {error}"), None, None),
-                Ok(bytes) => {
-                    for damage in wal::scan(number, &bytes).damage {
+                Ok((damage, bytes)) => {
+                    for damage in damage {
                         let what = format!("bytes {} to {} cannot be read", damage.from, damage.to);
                         let received_ns = damage.of.map(|(_, received_ns)| (received_ns, received_ns));
                         find(what, received_ns, damage.of.map(|(rows, _)| u64::from(rows)));
                     }
-                    report.bytes += bytes.len() as u64;
+                    report.bytes += bytes;
                 }
             },
         }

@@ -202,8 +202,8 @@ impl Folder {
     }
 
     fn is_due(&self, log: &Log, times: usize) -> bool {
-        let rows = self.state().active.read().weight();
-        rows >= self.options.seal_rows * times || log.len() >= self.options.seal_bytes * times as u64
+        self.state().active.is_due(&self.options, times)
+            || log.len() >= self.options.seal_bytes.saturating_mul(times as u64)
     }
 
     /// Begins a new log and table now, so that all there is can be sealed.

@@ -24,6 +24,8 @@ pub(crate) struct Memtable {
     /// Row, and the entry before it in the chain, plus one.
     entries: Vec<(u32, u32)>,
     progress: usize,
+    /// About how many bytes the batches take.
+    batch_bytes: usize,
     /// Identities of the tallies.
     tallies: HashSet<(SeriesId, i64, i64, u64)>,
     /// Rows before this one are known not to be in a segment, except for `sealed_already`.
@@ -47,6 +49,19 @@ impl Memtable {
     /// True without events, progress and tallies.
     pub fn is_empty(&self) -> bool {
         self.batches.is_empty()
+    }
+
+    /// About how many bytes of memory it takes.
+    pub fn bytes(&self) -> usize {
+        // A table of hashes is half full in the worst case, and has a byte of its own for each place.
+        let hashed = |places: usize, bytes: usize| places * 2 * (bytes + 1);
+        self.batch_bytes
+            + self.ids.len() * size_of::<EventId>()
+            + hashed(self.by_id.len(), size_of::<u32>())
+            + hashed(self.heads.len(), size_of::<(u64, u32)>())
+            + self.entries.len() * size_of::<(u32, u32)>()
+            + hashed(self.tallies.len(), size_of::<(SeriesId, i64, i64, u64)>())
+            + hashed(self.sealed_already.len(), size_of::<u32>())
     }
 
     /// What it weighs for the decision to seal: events, samples of progress, tallies.
@@ -183,6 +198,7 @@ impl Memtable {
             });
         }
         self.progress += batch.progress().len();
+        self.batch_bytes += batch.byte_len();
         self.starts.push(base);
         self.batches.push(Arc::new(batch));
     }

@@ -26,6 +26,7 @@ mod real_dir;
 mod recover;
 mod repair;
 mod repeats;
+mod replay;
 mod retain;
 mod seal;
 mod segment;

@@ -23,6 +23,9 @@ pub struct Options {
     /// Bytes of log after which memory is sealed into a segment. While sealing is behind, the log and the one
     /// before it may each become twice as long: all that a start replays is four times this.
     pub seal_bytes: u64,
+    /// Bytes of memory after which it is sealed into a segment: a log is compressed, and may be many times as
+    /// large in memory. While sealing is behind, a tenant may have four times this, as with `seal_bytes`.
+    pub table_bytes_max: usize,
     /// Whether segments are merged in the background.
     pub compact: bool,
     /// Events after which the sealed segments of a day are merged into one, and most events of a merged segment.
@@ -59,6 +62,7 @@ impl Default for Options {
         Self {
             seal_rows: 262_144,
             seal_bytes: 64 << 20,
+            table_bytes_max: 128 << 20,
             compact: true,
             compact_rows: 4_194_304,
             compact_segments_max: 16,

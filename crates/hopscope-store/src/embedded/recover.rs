@@ -1,8 +1,7 @@
 //! Opening a tenant's folder: what is sound is used, what is not is put aside and named.
 
-use super::dir::{Dir, read_all};
+use super::dir::Dir;
 use super::folder::io_error;
-use super::frame;
 use super::manifest::{self, Gap, Manifest, SegmentEntry, Unreadable};
 use super::options::Options;
 use super::segment::sums::Head;
@@ -18,9 +17,6 @@ use std::sync::Arc;
 /// Where damaged files go.
 pub(crate) const QUARANTINE: &str = "quarantine";
 
-/// Most bytes of a log file that replay reads.
-const LOG_BYTES_MAX: u64 = 4 << 30;
-
 /// What a folder turned out to hold.
 pub(crate) struct Recovered {
     pub manifest: Manifest,
@@ -31,10 +27,10 @@ pub(crate) struct Recovered {
     pub log: Log,
 }
 
-struct Recovery<'a> {
-    dir: &'a Arc<dyn Dir>,
-    tenant: &'a Tenant,
-    manifest: Manifest,
+pub(super) struct Recovery<'a> {
+    pub(super) dir: &'a Arc<dyn Dir>,
+    pub(super) tenant: &'a Tenant,
+    pub(super) manifest: Manifest,
     /// The manifest on the disk says something else.
     changed: bool,
 }
@@ -68,15 +64,15 @@ pub(crate) fn recover(
 }
 
 impl Recovery<'_> {
-    fn names(&self) -> Result<Vec<String>, Error> {
+    pub(super) fn names(&self) -> Result<Vec<String>, Error> {
         self.dir.list(self.tenant.name()).map_err(io_error("cannot list the tenant's folder"))
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(super) fn path(&self, name: &str) -> String {
         format!("{}/{name}", self.tenant.name())
     }
 
-    fn gap(&mut self, gap: Gap) {
+    pub(super) fn gap(&mut self, gap: Gap) {
         tracing::error!(tenant = self.tenant.name(), file = gap.file, events = gap.events, "{}", gap.what);
         self.changed |= self.manifest.add(gap);
     }
@@ -148,98 +144,6 @@ impl Recovery<'_> {
             }
         }
         Ok(segments)
-    }
-
-    /// Reads the logs that are not in segments, each into a table; the log to go on with, where the last one
-    /// can be.
-    fn replay(&mut self, options: &Options) -> Result<(Vec<Table>, Option<Log>), Error> {
-        let first_log = self.manifest.first_log;
-        let logs: Vec<u64> = self
-            .names()?
-            .iter()
-            .filter_map(|name| wal::log_of(name))
-            .filter(|log| *log >= first_log)
-            .collect();
-        let mut expected = first_log;
-        // The very first log may not have come to be; every later one was made before its elder was sealed.
-        if logs.is_empty() && first_log > 1 {
-            self.missing_log(first_log);
-        }
-        let mut tables: Vec<Table> = Vec::new();
-        let mut last = None;
-        for log in logs {
-            (expected..log).for_each(|missing| self.missing_log(missing));
-            expected = log + 1;
-            let (table, resumed) = self.replay_log(log, &tables)?;
-            tables.push(table);
-            last = resumed;
-        }
-        let full = tables.last().is_some_and(|table| table.read().weight() >= options.seal_rows)
-            || last.as_ref().is_some_and(|log: &Log| log.len() >= options.seal_bytes);
-        Ok((tables, last.filter(|_| !full)))
-    }
-
-    fn missing_log(&mut self, log: u64) {
-        let what = "the log is missing".to_owned();
-        self.gap(Gap { file: wal::file_name(log), what, received_ns: None, events: None });
-    }
-
-    fn replay_log(&mut self, number: u64, tables: &[Table]) -> Result<(Table, Option<Log>), Error> {
-        let name = wal::file_name(number);
-        let bytes =
-            read_all(&**self.dir, &self.path(&name), LOG_BYTES_MAX).map_err(io_error("cannot read a log"))?;
-        let mut scan = wal::scan(number, &bytes);
-        let mut table = Table::new(number);
-        {
-            let others: Vec<_> = tables.iter().map(|table| table.read()).collect();
-            let others: Vec<_> = others.iter().map(|table| &**table).collect();
-            for found in &scan.records {
-                match frame::decode(self.tenant, &bytes[found.start..found.end]) {
-                    Ok(batch) => drop(table.write().insert(batch, &others)),
-                    // The checksum holds and the content does not: a defect, or a newer format.
-                    Err(_) => scan.damage.push(wal::Damage {
-                        from: found.start as u64,
-                        to: found.end as u64,
-                        of: Some((found.rows, found.received_ns)),
-                    }),
-                }
-            }
-        }
-        for damage in &scan.damage {
-            let what = format!("bytes {} to {} cannot be read", damage.from, damage.to);
-            self.gap(Gap {
-                file: name.clone(),
-                what,
-                received_ns: damage.of.map(|(_, received_ns)| (received_ns, received_ns)),
-                events: damage.of.map(|(rows, _)| u64::from(rows)),
-            });
-        }
-        let cut = bytes.len() as u64 - scan.keep;
-        if cut > 0 {
-            tracing::info!(
-                tenant = self.tenant.name(),
-                file = name,
-                bytes = cut,
-                "cut off an unfinished write"
-            );
-        }
-        table.damaged = !scan.damage.is_empty();
-        let resume = || -> io::Result<Option<Log>> {
-            if scan.keep < wal::FILE_HEADER_BYTES {
-                return Log::create(&**self.dir, self.tenant.name(), number).map(Some);
-            }
-            let file = self.dir.open(&self.path(&name))?;
-            // A damaged file is left as it is, for whoever wants to look into it.
-            if cut > 0 && !table.damaged {
-                file.truncate(scan.keep)?;
-            }
-            // What is shown from now on must be durable: after kill -9 it may not have been.
-            file.sync_data()?;
-            Ok((!table.damaged).then(|| Log::resume(number, file, scan.keep)))
-        };
-        let log = resume().map_err(io_error("cannot go on with the log"))?;
-        self.dir.sync_dir(self.tenant.name()).map_err(io_error("cannot sync the tenant's folder"))?;
-        Ok((table, log))
     }
 
     /// Removes what the manifest does not name: unfinished segments, logs that are in segments.

@@ -1,6 +1,7 @@
 //! [`Table`]: a memtable that several threads use, and the log it is of.
 
 use super::memtable::Memtable;
+use super::options::Options;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// The events of one log, in memory.
@@ -16,6 +17,13 @@ pub(crate) struct Table {
 impl Table {
     pub fn new(log: u64) -> Self {
         Self { log, damaged: false, memtable: RwLock::default() }
+    }
+
+    /// Whether it is to be sealed: it has so many times what a table may have.
+    pub fn is_due(&self, options: &Options, times: usize) -> bool {
+        let memtable = self.read();
+        memtable.weight() >= options.seal_rows.saturating_mul(times)
+            || memtable.bytes() >= options.table_bytes_max.saturating_mul(times)
     }
 
     // A panic while inserting leaves an event more or less in an index that only proposes rows: go on.
