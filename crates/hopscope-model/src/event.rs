@@ -3,7 +3,7 @@
 //! The owned form is for tests and trajectories; what crosses a hop is a [`Batch`](crate::Batch) of columns.
 
 use crate::{EventId, SpanContext, SpanId, TraceId};
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 /// Values of `messaging.system` that have rules of their own. Other systems are kept under their own name.
 pub mod system {
@@ -283,7 +283,7 @@ impl MessageEvent {
 
     /// Identity within a tenant: the same thing told twice has the same id, two things never share one.
     pub fn id(&self) -> EventId {
-        event_id(&Identity {
+        EventId::of(&Identity {
             trace: self.trace,
             span: self.span,
             stage: self.stage,
@@ -316,7 +316,8 @@ impl MessageEvent {
 /// What an [`EventId`] is made of: trace, span, stage and *member*, all that names the message in the event
 /// (never the ordinal of the link it came from, which a sender may reorder). The tenant is not hashed: a
 /// tenant is a store of its own.
-pub(crate) struct Identity<'a> {
+#[allow(missing_docs)]
+pub struct Identity<'a> {
     pub trace: TraceId,
     pub span: SpanId,
     pub stage: Stage,
@@ -329,21 +330,61 @@ pub(crate) struct Identity<'a> {
     pub message_id: &'a str,
 }
 
-/// XXH3-128 over the fields, each text with its length before it so that no two field lists run together.
-pub(crate) fn event_id(of: &Identity<'_>) -> EventId {
-    let mut hash = Xxh3::new();
-    let mut fixed = [0u8; 58];
-    fixed[..16].copy_from_slice(&of.trace.0);
-    fixed[16..24].copy_from_slice(&of.span.0);
-    fixed[24..40].copy_from_slice(&of.creation.trace.0);
-    fixed[40..48].copy_from_slice(&of.creation.span.0);
-    fixed[48] = of.stage.code();
-    fixed[49] = u8::from(of.position.is_some());
-    fixed[50..58].copy_from_slice(&of.position.unwrap_or_default().to_le_bytes());
-    hash.update(&fixed);
-    for text in [of.system, of.cluster, of.destination, of.lane, of.message_id] {
-        hash.update(&(text.len() as u64).to_le_bytes());
-        hash.update(text.as_bytes());
+/// Most bytes of an identity that are hashed in one piece: more are as well, a piece after the other.
+const IDENTITY_BYTES: usize = 512;
+
+impl EventId {
+    /// XXH3-128 over the fields, each text with its length before it so that no two field lists run together.
+    pub fn of(of: &Identity<'_>) -> Self {
+        let mut fixed = [0u8; 58];
+        fixed[..16].copy_from_slice(&of.trace.0);
+        fixed[16..24].copy_from_slice(&of.span.0);
+        fixed[24..40].copy_from_slice(&of.creation.trace.0);
+        fixed[40..48].copy_from_slice(&of.creation.span.0);
+        fixed[48] = of.stage.code();
+        fixed[49] = u8::from(of.position.is_some());
+        fixed[50..58].copy_from_slice(&of.position.unwrap_or_default().to_le_bytes());
+        let texts = [of.system, of.cluster, of.destination, of.lane, of.message_id];
+        let len = fixed.len() + texts.iter().map(|text| 8 + text.len()).sum::<usize>();
+        let mut room = [0; IDENTITY_BYTES];
+        let Some(bytes) = room.get_mut(..len) else { return Self::of_pieces(&fixed, texts) };
+        // Several times as fast as piece by piece, and the same.
+        let (head, mut rest) = bytes.split_at_mut(fixed.len());
+        head.copy_from_slice(&fixed);
+        for text in texts {
+            let (len, behind) = rest.split_at_mut(8);
+            len.copy_from_slice(&(text.len() as u64).to_le_bytes());
+            let (own, behind) = behind.split_at_mut(text.len());
+            own.copy_from_slice(text.as_bytes());
+            rest = behind;
+        }
+        Self(xxh3_128(bytes))
     }
-    EventId(hash.digest128())
+
+    fn of_pieces(fixed: &[u8], texts: [&str; 5]) -> Self {
+        let mut hash = Xxh3::new();
+        hash.update(fixed);
+        for text in texts {
+            hash.update(&(text.len() as u64).to_le_bytes());
+            hash.update(text.as_bytes());
+        }
+        Self(hash.digest128())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Stores know identities that were hashed piece by piece.
+    #[test]
+    fn an_identity_is_the_same_in_one_piece_and_in_several() {
+        for len in [0, 1, 100, 413, 414, 415, IDENTITY_BYTES] {
+            let message_id = "m".repeat(len);
+            let event = MessageEvent { message_id: message_id.clone(), ..MessageEvent::new(Stage::Send) };
+            let mut fixed = [0; 58];
+            fixed[48] = Stage::Send.code();
+            assert_eq!(event.id(), EventId::of_pieces(&fixed, ["", "", "", "", &message_id]), "{len}");
+        }
+    }
 }

@@ -29,7 +29,7 @@ pub use batch::{
     Attribute, Batch, BatchBuilder, Cell, EventColumns, EventRef, EventRow, Lists, OutcomeCode, ProgressRow,
     TallyRow, Tenant, TextColumn, UNKNOWN,
 };
-pub use event::{Disposition, Grade, MessageEvent, Outcome, Source, Stage, Value, system};
+pub use event::{Disposition, Grade, Identity, MessageEvent, Outcome, Source, Stage, Value, system};
 pub use evidence::{Coverage, Evidence, Key, Limits, Position};
 pub use id::{EventId, SpanContext, SpanId, TraceId};
 pub use progress::{Progress, ProgressKind};

@@ -1,10 +1,9 @@
 //! [`EventRef`]: one event of a batch, to read.
 
 use super::{Attribute, Batch, Cell, OutcomeCode, UNKNOWN};
-use crate::event::{Identity, event_id};
 use crate::{
-    Disposition, EventId, Grade, MessageEvent, Outcome, SpanContext, SpanId, Stage, Text, Texts, TraceId,
-    Value,
+    Disposition, EventId, Grade, Identity, MessageEvent, Outcome, SpanContext, SpanId, Stage, Text, Texts,
+    TraceId, Value,
 };
 
 /// One event of a batch, to read.
@@ -176,7 +175,7 @@ impl<'a> EventRef<'a> {
 
     /// See [`MessageEvent::id`].
     pub fn id(&self) -> EventId {
-        event_id(&Identity {
+        EventId::of(&Identity {
             trace: self.trace(),
             span: self.span(),
             stage: self.stage(),

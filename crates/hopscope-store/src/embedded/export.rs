@@ -80,7 +80,7 @@ impl Folder {
             if ranges.is_empty() {
                 continue;
             }
-            let batches = segment.arrays(&ranges).map_err(Failed::Damaged);
+            let batches = segment.arrays(&ranges, None).map_err(Failed::Damaged);
             let Some(batches) = read.or_damage(&segment, batches)? else { continue };
             for batch in batches {
                 cancel.check()?;

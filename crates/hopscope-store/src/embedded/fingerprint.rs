@@ -1,7 +1,7 @@
 //! Fingerprints: 64-bit hashes of keys. An index maps them to rows; what the row holds then decides.
 
 use hopscope_model::query::{Comparison, Field, Free, Literal, Term};
-use hopscope_model::{EventId, EventRef, Key, SpanId, TraceId};
+use hopscope_model::{EventId, EventRef, Key, SpanContext, SpanId, TraceId};
 
 /// What kind of key a fingerprint is of. The codes are in files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,37 +105,87 @@ pub(crate) fn in_segments(key: &Key) -> impl Iterator<Item = (Kind, u64)> {
     of_key(key).into_iter().chain(place)
 }
 
-/// Calls `each` with every key that an event is found by in a segment.
-pub(crate) fn each_key_in_segment(event: &EventRef<'_>, id: EventId, mut each: impl FnMut(Kind, u64)) {
-    each_key(event, id, |kind, fingerprint| {
-        if kind != Kind::Position {
-            each(kind, fingerprint);
+/// What an event is found by. Absent ids are zeros, absent texts are empty.
+pub(crate) trait Keyed<'a> {
+    fn trace(&self) -> TraceId;
+    fn span(&self) -> SpanId;
+    fn parent(&self) -> SpanId;
+    fn creation(&self) -> Option<SpanContext>;
+    fn position(&self) -> Option<i64>;
+    fn destination(&self) -> &'a str;
+    fn lane(&self) -> &'a str;
+    fn message_id(&self) -> &'a str;
+    fn correlation_id(&self) -> &'a str;
+    fn keys(&self) -> impl Iterator<Item = &'a str>;
+}
+
+macro_rules! keyed_by_its_own {
+    ($($name:ident: $ty:ty,)*) => {
+        impl<'a> Keyed<'a> for EventRef<'a> {
+            $(fn $name(&self) -> $ty {
+                EventRef::$name(self)
+            })*
+
+            fn keys(&self) -> impl Iterator<Item = &'a str> {
+                EventRef::keys(self)
+            }
         }
-    });
+    };
+}
+
+keyed_by_its_own! {
+    trace: TraceId,
+    span: SpanId,
+    parent: SpanId,
+    creation: Option<SpanContext>,
+    position: Option<i64>,
+    destination: &'a str,
+    lane: &'a str,
+    message_id: &'a str,
+    correlation_id: &'a str,
+}
+
+/// Calls `each` with every key that an event is found by in a segment. `id` is asked for where the event has
+/// no span.
+pub(crate) fn each_key_in_segment<'a>(
+    event: &impl Keyed<'a>,
+    id: impl FnOnce() -> EventId,
+    mut each: impl FnMut(Kind, u64),
+) {
+    each_key_but_position(event, id, &mut each);
     if let Some(position) = event.position() {
         each(Kind::Place, of_place(event.destination(), event.lane(), position));
     }
 }
 
 /// Calls `each` with every key that an event in memory is found by.
-pub(crate) fn each_key(event: &EventRef<'_>, id: EventId, mut each: impl FnMut(Kind, u64)) {
-    if !event.trace().is_zero() {
-        each(Kind::Trace, of_trace(event.trace()));
+pub(crate) fn each_key<'a>(event: &impl Keyed<'a>, id: EventId, mut each: impl FnMut(Kind, u64)) {
+    each_key_but_position(event, || id, &mut each);
+    if let Some(position) = event.position() {
+        each(Kind::Position, of_position(event.destination(), event.lane(), position));
     }
-    each(Kind::Span, of_identity(event.span(), id));
+}
+
+fn each_key_but_position<'a>(
+    event: &impl Keyed<'a>,
+    id: impl FnOnce() -> EventId,
+    each: &mut impl FnMut(Kind, u64),
+) {
+    let (trace, span) = (event.trace(), event.span());
+    if !trace.is_zero() {
+        each(Kind::Trace, of_trace(trace));
+    }
+    each(Kind::Span, if span == SpanId::ZERO { of_identity(span, id()) } else { of_span(span) });
     if !event.parent().is_zero() {
         each(Kind::Parent, of_parent(event.parent()));
     }
     if let Some(creation) = event.creation() {
-        if creation.trace != event.trace() {
+        if creation.trace != trace {
             each(Kind::Trace, of_trace(creation.trace));
         }
-        if creation.span != event.span() {
+        if creation.span != span {
             each(Kind::Span, of_span(creation.span));
         }
-    }
-    if let Some(position) = event.position() {
-        each(Kind::Position, of_position(event.destination(), event.lane(), position));
     }
     for (kind, text) in [(Kind::MessageId, event.message_id()), (Kind::Correlation, event.correlation_id())] {
         if !text.is_empty() {

@@ -3,9 +3,13 @@
 use super::fingerprint::{Kind, each_key};
 use crate::Appended;
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use hopscope_model::{Batch, EventId, EventRef, MessageEvent, SeriesId};
 use std::collections::HashSet;
 use std::sync::Arc;
+
+/// Rows that are put into the index by key at a time: appends wait no longer for somebody who looks.
+const INDEXED_AT_A_TIME: u32 = 8_192;
 
 /// Events, progress and tallies of one log, with an index by key.
 ///
@@ -23,6 +27,8 @@ pub(crate) struct Memtable {
     heads: HashTable<(u64, u32)>,
     /// Row, and the entry before it in the chain, plus one.
     entries: Vec<(u32, u32)>,
+    /// Rows before this one are in the index by key: it is made when somebody looks.
+    indexed: u32,
     progress: usize,
     /// About how many bytes the batches take.
     batch_bytes: usize,
@@ -110,7 +116,39 @@ impl Memtable {
         self.by_id.find(id.0 as u64, |row| self.ids[*row as usize] == id).copied()
     }
 
-    /// Rows that may be under a key of that fingerprint.
+    /// Whether the index by key has all rows before that one.
+    pub fn is_indexed(&self, until: u32) -> bool {
+        self.indexed >= until.min(self.ids.len() as u32)
+    }
+
+    /// Adds the next rows to the index by key, [`INDEXED_AT_A_TIME`] or a few more.
+    pub fn index_more(&mut self) {
+        let Self { batches, starts, ids, heads, entries, indexed, .. } = self;
+        let mut number = starts.partition_point(|start| *start < *indexed);
+        let until = indexed.saturating_add(INDEXED_AT_A_TIME);
+        while let (Some(batch), true) = (batches.get(number), *indexed < until) {
+            for event in batch.events() {
+                let row = *indexed;
+                each_key(&event, ids[row as usize], |_: Kind, fingerprint| {
+                    let entry = entries.len() as u32 + 1;
+                    match heads.entry(fingerprint, |(own, _)| *own == fingerprint, |(own, _)| *own) {
+                        Entry::Occupied(mut head) => {
+                            entries.push((row, head.get().1));
+                            head.get_mut().1 = entry;
+                        }
+                        Entry::Vacant(head) => {
+                            entries.push((row, 0));
+                            head.insert((fingerprint, entry));
+                        }
+                    }
+                });
+                *indexed += 1;
+            }
+            number += 1;
+        }
+    }
+
+    /// Rows that may be under a key of that fingerprint, as far as they are in the index.
     pub fn rows_under(&self, fingerprint: u64) -> impl Iterator<Item = u32> {
         let head =
             self.heads.find(fingerprint, |(own, _)| *own == fingerprint).map_or(0, |(_, entry)| *entry);
@@ -180,22 +218,6 @@ impl Memtable {
         self.received_ns = wider(self.received_ns, received);
         for event in batch.events() {
             self.start_ns = wider(self.start_ns, event.start_ns());
-            let row = base + event.index() as u32;
-            let id = self.ids[row as usize];
-            let Self { heads, entries, .. } = self;
-            each_key(&event, id, |_: Kind, fingerprint| {
-                let entry = entries.len() as u32 + 1;
-                match heads.find_mut(fingerprint, |(own, _)| *own == fingerprint) {
-                    Some((_, head)) => {
-                        entries.push((row, *head));
-                        *head = entry;
-                    }
-                    None => {
-                        entries.push((row, 0));
-                        heads.insert_unique(fingerprint, (fingerprint, entry), |(own, _)| *own);
-                    }
-                }
-            });
         }
         self.progress += batch.progress().len();
         self.batch_bytes += batch.byte_len();

@@ -320,7 +320,7 @@ fn next_after(events: &[(At, MessageEvent)], more: bool) -> Option<String> {
 }
 
 fn under_keys_in_table(source: u32, table: &Table, until: u32, keys: &[Key], collect: &mut Collect) {
-    let memtable = table.read();
+    let memtable = table.read_indexed(until);
     let mut rows: Vec<u32> = Vec::new();
     for key in keys {
         let Some((_, fingerprint)) = of_key(key) else { continue };

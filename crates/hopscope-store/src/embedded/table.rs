@@ -31,6 +31,19 @@ impl Table {
         self.memtable.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The same, with the rows before `until` in the index by key. Whoever looks pays for it, and only for rows that
+    /// came since the last look: most are sealed before anybody asks for them by key.
+    pub fn read_indexed(&self, until: u32) -> RwLockReadGuard<'_, Memtable> {
+        loop {
+            let memtable = self.read();
+            if memtable.is_indexed(until) {
+                return memtable;
+            }
+            drop(memtable);
+            self.write().index_more();
+        }
+    }
+
     pub fn write(&self) -> RwLockWriteGuard<'_, Memtable> {
         self.memtable.write().unwrap_or_else(PoisonError::into_inner)
     }

@@ -3,15 +3,15 @@
 //! An absent text is a null. Ids are fixed bytes, zeros where absent. Times are Unix nanoseconds.
 
 use super::attributes;
-use crate::embedded::memtable::Memtable;
-use arrow_array::builder::{FixedSizeBinaryBuilder, ListBuilder, StringBuilder};
+use arrow_array::builder::{BinaryBuilder, ListBuilder, StringBuilder};
 use arrow_array::types::Int32Type;
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringArray,
+    ArrayRef, DictionaryArray, FixedSizeBinaryArray, Int32Array, Int64Array, RecordBatch, StringArray,
     UInt32Array,
 };
+use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow_schema::{ArrowError, DataType, Field, Schema};
-use hopscope_model::{Batch, EventColumns, EventRef, Text, UNKNOWN};
+use hopscope_model::{Batch, EventColumns, Text, UNKNOWN};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -63,222 +63,255 @@ pub(crate) fn schema() -> Arc<Schema> {
     Arc::new(Schema::new(fields))
 }
 
-/// The names of all batches that become one segment, each once.
-pub(crate) struct Names<'a> {
-    batches: Vec<OfBatch<'a>>,
-    /// Number of each name; 0 is the empty one.
-    numbers: HashMap<&'a str, u32>,
+/// Rows of batches as arrays, in the order in which they come: each batch is read once from its begin to its end.
+pub(crate) struct Builder<'a> {
+    names: Names<'a>,
+    /// Of the columns of [`NAMES`] but the last one: number of the name, [`ABSENT`] where there is none.
+    numbers: [Vec<i32>; NAMES.len() - 1],
+    resources: Vec<i32>,
+    ids: [Vec<u8>; IDS.len()],
+    values: [Vec<i64>; NUMBERS.len()],
+    attempts: Vec<u32>,
+    message_ids: StringBuilder,
+    correlation_ids: StringBuilder,
+    attributes: StringBuilder,
+    links: BinaryBuilder,
+    keys: ListBuilder<StringBuilder>,
+}
+
+const ABSENT: i32 = -1;
+
+/// Names, each once, and sets of attributes of resources as names.
+#[derive(Default)]
+struct Names<'a> {
+    numbers: HashMap<&'a str, i32>,
     names: Vec<&'a str>,
-    resource_numbers: HashMap<String, u32>,
+    resource_numbers: HashMap<String, i32>,
     resources: Vec<String>,
 }
 
-struct OfBatch<'a> {
-    batch: &'a Batch,
-    /// By text: its number plus one, 0 where it was not asked for yet.
-    texts: Vec<u32>,
-    resources: Vec<u32>,
-}
-
 impl<'a> Names<'a> {
-    pub fn new(table: &'a Memtable) -> Self {
-        let batches = table.batches().iter().map(|batch| OfBatch {
-            batch,
-            texts: vec![0; batch.texts().len()],
-            resources: vec![0; batch.resources().len()],
-        });
-        Self {
-            batches: batches.collect(),
-            numbers: HashMap::from([("", 0)]),
-            names: vec![""],
-            resource_numbers: HashMap::new(),
-            resources: Vec::new(),
+    fn number(&mut self, name: &'a str) -> i32 {
+        if name.is_empty() {
+            return ABSENT;
         }
-    }
-
-    /// The event at that place.
-    pub fn event(&self, at: Place) -> EventRef<'a> {
-        self.batches[at.batch as usize].batch.event(at.index as usize)
-    }
-
-    /// The number of a name of that batch.
-    pub fn number(&mut self, batch: u32, text: Text) -> u32 {
-        let of_batch = &mut self.batches[batch as usize];
-        let slot = &mut of_batch.texts[text.index()];
-        if *slot == 0 {
-            let name = of_batch.batch.texts().get(text);
-            let names = &mut self.names;
-            *slot = 1 + *self.numbers.entry(name).or_insert_with(|| {
-                names.push(name);
-                names.len() as u32 - 1
-            });
-        }
-        *slot - 1
-    }
-
-    fn number_of(&mut self, name: &'static str) -> u32 {
-        let names = &mut self.names;
         *self.numbers.entry(name).or_insert_with(|| {
-            names.push(name);
-            names.len() as u32 - 1
+            self.names.push(name);
+            self.names.len() as i32 - 1
         })
     }
 
-    /// The name of that number.
-    pub fn name(&self, number: u32) -> &'a str {
-        self.names[number as usize]
+    fn resource(&mut self, json: String) -> i32 {
+        *self.resource_numbers.entry(json).or_insert_with_key(|json| {
+            self.resources.push(json.clone());
+            self.resources.len() as i32 - 1
+        })
     }
+}
 
-    fn resource(&mut self, at: Place, number: u32) -> u32 {
-        let of_batch = &mut self.batches[at.batch as usize];
-        let slot = &mut of_batch.resources[number as usize];
-        if *slot == 0 {
-            let mut json = String::new();
-            let event = of_batch.batch.event(at.index as usize);
-            attributes::write(&mut json, of_batch.batch.texts(), event.resource_attributes());
-            let resources = &mut self.resources;
-            *slot = 1 + *self.resource_numbers.entry(json).or_insert_with_key(|json| {
-                resources.push(json.clone());
-                resources.len() as u32 - 1
-            });
+/// Text columns in the order of [`NAMES`]; `None` for those that are of a vocabulary, and for the resource.
+const TEXT_OF: [Option<fn(&EventColumns) -> &[Text]>; NAMES.len() - 1] = [
+    None,
+    Some(|columns| &columns.operation),
+    None,
+    Some(|columns| &columns.reason),
+    None,
+    Some(|columns| &columns.system),
+    Some(|columns| &columns.cluster),
+    Some(|columns| &columns.server),
+    Some(|columns| &columns.destination),
+    Some(|columns| &columns.address),
+    Some(|columns| &columns.lane),
+    Some(|columns| &columns.group),
+    Some(|columns| &columns.client),
+    Some(|columns| &columns.service),
+    Some(|columns| &columns.instance),
+    None,
+    None,
+];
+
+impl<'a> Builder<'a> {
+    /// For about that many rows.
+    pub fn new(rows: usize) -> Self {
+        Self {
+            names: Names::default(),
+            numbers: std::array::from_fn(|_| Vec::with_capacity(rows)),
+            resources: Vec::with_capacity(rows),
+            ids: IDS.map(|(_, width)| Vec::with_capacity(rows * width as usize)),
+            values: std::array::from_fn(|_| Vec::with_capacity(rows)),
+            attempts: Vec::with_capacity(rows),
+            message_ids: StringBuilder::with_capacity(rows, 0),
+            correlation_ids: StringBuilder::with_capacity(rows, 0),
+            attributes: StringBuilder::with_capacity(rows, 0),
+            links: BinaryBuilder::with_capacity(rows, 0),
+            keys: ListBuilder::with_capacity(StringBuilder::new(), rows),
         }
-        *slot - 1
     }
-}
 
-/// Where an event lies among the batches.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
-    pub batch: u32,
-    pub index: u32,
-}
+    /// Adds these rows of a batch.
+    pub fn push(&mut self, batch: &'a Batch, rows: &[u32]) {
+        self.push_names(batch, rows);
+        self.push_words(batch, rows);
+        self.push_values(batch, rows);
+        self.push_texts(batch, rows);
+    }
 
-/// These rows as arrays, in this order.
-pub(crate) fn record_batch(
-    schema: &Arc<Schema>,
-    names: &mut Names<'_>,
-    places: &[Place],
-) -> Result<RecordBatch, ArrowError> {
-    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
-    let mut keys: Vec<Vec<u32>> = Vec::with_capacity(NAMES.len());
-    for column in &NAMES[..NAMES.len() - 1] {
-        keys.push(names_in(names, places, column));
-    }
-    let shared: ArrayRef = Arc::new(StringArray::from_iter_values(names.names.iter()));
-    for keys in keys {
-        let keys: Int32Array = keys.into_iter().map(|key| (key != 0).then_some(key as i32)).collect();
-        arrays.push(Arc::new(DictionaryArray::<Int32Type>::try_new(keys, Arc::clone(&shared))?));
-    }
-    let resource = |at: &Place| {
-        let number = names.event(*at).batch().columns().resource[at.index as usize];
-        (number != 0).then(|| names.resource(*at, number) as i32)
-    };
-    let keys: Int32Array = places.iter().map(resource).collect();
-    let sets: ArrayRef = Arc::new(StringArray::from_iter_values(names.resources.iter()));
-    arrays.push(Arc::new(DictionaryArray::<Int32Type>::try_new(keys, sets)?));
-    let events = || places.iter().map(|at| names.event(*at));
-    arrays.push(ids(16, events().map(|event| event.trace().0))?);
-    arrays.push(ids(8, events().map(|event| event.span().0))?);
-    arrays.push(ids(8, events().map(|event| event.parent().0))?);
-    arrays.push(ids(16, events().map(|event| event.creation().unwrap_or_default().trace.0))?);
-    arrays.push(ids(8, events().map(|event| event.creation().unwrap_or_default().span.0))?);
-    let columns: [fn(&EventRef<'_>) -> Option<i64>; NUMBERS.len()] = [
-        |event| Some(event.start_ns()),
-        |event| event.duration_ns(),
-        |event| Some(event.batch().received_ns()),
-        |event| event.broker_ns(),
-        |event| event.origin_ns(),
-        |event| event.position(),
-        |event| event.body_bytes(),
-    ];
-    for column in columns {
-        let numbers: Int64Array =
-            events().map(|event| column(&event).filter(|value| *value != UNKNOWN)).collect();
-        arrays.push(Arc::new(numbers));
-    }
-    arrays.push(Arc::new(events().map(|event| event.attempt()).collect::<UInt32Array>()));
-    let mut message_ids = StringBuilder::new();
-    let mut correlation_ids = StringBuilder::new();
-    let mut own = StringBuilder::new();
-    let mut business = ListBuilder::new(StringBuilder::new());
-    let mut json = String::new();
-    for event in events() {
-        message_ids.append_option(Some(event.message_id()).filter(|id| !id.is_empty()));
-        correlation_ids.append_option(Some(event.correlation_id()).filter(|id| !id.is_empty()));
-        if event.own_attributes().is_empty() {
-            own.append_null();
-        } else {
-            json.clear();
-            attributes::write(&mut json, event.batch().texts(), event.own_attributes());
-            own.append_value(&json);
+    fn push_names(&mut self, batch: &'a Batch, rows: &[u32]) {
+        let (texts, columns) = (batch.texts(), batch.columns());
+        const UNASKED: i32 = -2;
+        let mut known = vec![UNASKED; texts.len()];
+        let Self { names, numbers, .. } = self;
+        for (numbers, column) in numbers.iter_mut().zip(TEXT_OF) {
+            let Some(column) = column else { continue };
+            let column = column(columns);
+            numbers.extend(rows.iter().map(|row| {
+                let text = column[*row as usize];
+                let slot = &mut known[text.index()];
+                if *slot == UNASKED {
+                    *slot = names.number(texts.get(text));
+                }
+                *slot
+            }));
         }
-        event.keys().for_each(|key| business.values().append_value(key));
-        business.append(event.keys().len() > 0);
+        let mut known = vec![UNASKED; batch.resources().len()];
+        self.resources.extend(rows.iter().map(|row| {
+            let resource = columns.resource[*row as usize] as usize;
+            let slot = &mut known[resource];
+            if *slot == UNASKED {
+                *slot = ABSENT;
+                if resource != 0 {
+                    let mut json = String::new();
+                    let event = batch.event(*row as usize);
+                    attributes::write(&mut json, texts, event.resource_attributes());
+                    *slot = names.resource(json);
+                }
+            }
+            *slot
+        }));
     }
-    arrays.push(Arc::new(message_ids.finish()));
-    arrays.push(Arc::new(correlation_ids.finish()));
-    arrays.push(Arc::new(own.finish()));
-    let links: Vec<Option<Vec<u8>>> = events().map(|event| links_of(&event)).collect();
-    arrays.push(Arc::new(BinaryArray::from_iter(links)));
-    arrays.push(Arc::new(business.finish()));
-    RecordBatch::try_new(Arc::clone(schema), arrays)
-}
 
-fn ids<const N: usize>(
-    width: i32,
-    ids: impl Iterator<Item = [u8; N]> + Clone,
-) -> Result<ArrayRef, ArrowError> {
-    let mut builder = FixedSizeBinaryBuilder::with_capacity(ids.clone().count(), width);
-    ids.into_iter().try_for_each(|id| builder.append_value(id))?;
-    Ok(Arc::new(builder.finish()) as Arc<dyn Array>)
-}
-
-fn links_of(event: &EventRef<'_>) -> Option<Vec<u8>> {
-    let links = event.links();
-    let bytes = || links.iter().flat_map(|link| link.trace.0.into_iter().chain(link.span.0));
-    (!links.is_empty()).then(|| bytes().collect())
-}
-
-/// Numbers of the names of one column, 0 for an absent one.
-fn names_in(names: &mut Names<'_>, places: &[Place], column: &str) -> Vec<u32> {
-    match column {
-        "stage" => words(names, places, |event| event.stage().name()),
-        "outcome" => words(names, places, |event| event.outcome_name()),
-        "disposition" => words(names, places, |event| event.disposition().map_or("", |it| it.name())),
-        "source" => words(names, places, |event| event.batch().source().name()),
-        "grade" => words(names, places, |event| event.grade().name()),
-        "operation" => texts(names, places, |columns| &columns.operation),
-        "reason" => texts(names, places, |columns| &columns.reason),
-        "system" => texts(names, places, |columns| &columns.system),
-        "cluster" => texts(names, places, |columns| &columns.cluster),
-        "server" => texts(names, places, |columns| &columns.server),
-        "destination" => texts(names, places, |columns| &columns.destination),
-        "address" => texts(names, places, |columns| &columns.address),
-        "lane" => texts(names, places, |columns| &columns.lane),
-        "group" => texts(names, places, |columns| &columns.group),
-        "client" => texts(names, places, |columns| &columns.client),
-        "service" => texts(names, places, |columns| &columns.service),
-        _ => texts(names, places, |columns| &columns.instance),
+    /// Names of a vocabulary.
+    fn push_words(&mut self, batch: &'a Batch, rows: &[u32]) {
+        let Self { names, numbers, .. } = self;
+        let mut push = |column: &str, word: &dyn Fn(usize) -> &'static str| {
+            let place = NAMES.iter().position(|name| *name == column).unwrap_or_default();
+            // Mostly the same as in the row before.
+            let mut last = ("", ABSENT);
+            numbers[place].extend(rows.iter().map(|row| {
+                let word = word(*row as usize);
+                if !std::ptr::eq(word, last.0) {
+                    last = (word, names.number(word));
+                }
+                last.1
+            }));
+        };
+        let columns = batch.columns();
+        let source = batch.source().name();
+        push("stage", &|row| columns.stage[row].name());
+        push("outcome", &|row| columns.outcome[row].name());
+        push("disposition", &|row| columns.disposition[row].map_or("", |it| it.name()));
+        push("source", &|_| source);
+        push("grade", &|row| columns.grade[row].name());
     }
-}
 
-fn texts(names: &mut Names<'_>, places: &[Place], column: fn(&EventColumns) -> &[Text]) -> Vec<u32> {
-    let number = |at: &Place| {
-        let text = column(names.event(*at).batch().columns())[at.index as usize];
-        names.number(at.batch, text)
-    };
-    places.iter().map(number).collect()
-}
-
-/// Words of a vocabulary: mostly the same as in the row before.
-fn words(names: &mut Names<'_>, places: &[Place], word: fn(&EventRef<'_>) -> &'static str) -> Vec<u32> {
-    let mut last = ("", 0);
-    let number = |at: &Place| {
-        let word = word(&names.event(*at));
-        if word != last.0 {
-            last = (word, names.number_of(word));
+    fn push_values(&mut self, batch: &Batch, rows: &[u32]) {
+        let columns = batch.columns();
+        let rows = || rows.iter().map(|row| *row as usize);
+        let [trace, span, parent, creation_trace, creation_span] = &mut self.ids;
+        rows().for_each(|row| trace.extend_from_slice(&columns.trace[row].0));
+        rows().for_each(|row| span.extend_from_slice(&columns.span[row].0));
+        rows().for_each(|row| parent.extend_from_slice(&columns.parent[row].0));
+        for creation in rows().map(|row| &columns.creation[row]) {
+            creation_trace.extend_from_slice(&creation.trace.0);
+            creation_span.extend_from_slice(&creation.span.0);
         }
-        last.1
-    };
-    places.iter().map(number).collect()
+        let [start, duration, received, broker, origin, position, body_bytes] = &mut self.values;
+        let known = [
+            (start, &columns.start_ns),
+            (duration, &columns.duration_ns),
+            (broker, &columns.broker_ns),
+            (origin, &columns.origin_ns),
+            (position, &columns.position),
+            (body_bytes, &columns.body_bytes),
+        ];
+        for (values, column) in known {
+            values.extend(rows().map(|row| column[row]));
+        }
+        received.extend(rows().map(|_| batch.received_ns()));
+        self.attempts.extend(rows().map(|row| columns.attempt[row]));
+    }
+
+    fn push_texts(&mut self, batch: &Batch, rows: &[u32]) {
+        let (texts, columns) = (batch.texts(), batch.columns());
+        let mut json = String::new();
+        for row in rows {
+            let row = *row as usize;
+            for (column, text) in [
+                (&mut self.message_ids, columns.message_id[row]),
+                (&mut self.correlation_ids, columns.correlation_id[row]),
+            ] {
+                column.append_option((text != Text::NONE).then(|| texts.get(text)));
+            }
+            let event = batch.event(row);
+            if event.own_attributes().is_empty() {
+                self.attributes.append_null();
+            } else {
+                json.clear();
+                attributes::write(&mut json, texts, event.own_attributes());
+                self.attributes.append_value(&json);
+            }
+            for key in event.keys() {
+                self.keys.values().append_value(key);
+            }
+            self.keys.append(event.keys().len() > 0);
+            if event.links().is_empty() {
+                self.links.append_null();
+            } else {
+                let links = event.links().iter();
+                let bytes: Vec<u8> =
+                    links.flat_map(|link| link.trace.0.into_iter().chain(link.span.0)).collect();
+                self.links.append_value(bytes);
+            }
+        }
+    }
+
+    /// The rows.
+    pub fn finish(self) -> Result<RecordBatch, ArrowError> {
+        let schema = schema();
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
+        let dictionary = |numbers: Vec<i32>, names: &ArrayRef| {
+            let valid = valid(&numbers, ABSENT);
+            let numbers = Int32Array::try_new(numbers.into(), valid)?;
+            DictionaryArray::<Int32Type>::try_new(numbers, Arc::clone(names)).map(Arc::new)
+        };
+        let names: ArrayRef = Arc::new(StringArray::from_iter_values(self.names.names));
+        for numbers in self.numbers {
+            arrays.push(dictionary(numbers, &names)?);
+        }
+        let resources: ArrayRef = Arc::new(StringArray::from_iter_values(self.names.resources));
+        arrays.push(dictionary(self.resources, &resources)?);
+        for ((_, width), ids) in IDS.into_iter().zip(self.ids) {
+            arrays.push(Arc::new(FixedSizeBinaryArray::try_new(width, Buffer::from_vec(ids), None)?));
+        }
+        for values in self.values {
+            let valid = valid(&values, UNKNOWN);
+            arrays.push(Arc::new(Int64Array::try_new(values.into(), valid)?));
+        }
+        let valid = valid(&self.attempts, 0);
+        arrays.push(Arc::new(UInt32Array::try_new(self.attempts.into(), valid)?));
+        let (mut message_ids, mut correlation_ids) = (self.message_ids, self.correlation_ids);
+        let (mut attributes, mut links, mut keys) = (self.attributes, self.links, self.keys);
+        arrays.push(Arc::new(message_ids.finish()));
+        arrays.push(Arc::new(correlation_ids.finish()));
+        arrays.push(Arc::new(attributes.finish()));
+        arrays.push(Arc::new(links.finish()));
+        arrays.push(Arc::new(keys.finish()));
+        RecordBatch::try_new(schema, arrays)
+    }
+}
+
+/// Which values are not that one; `None` where all are.
+fn valid<T: PartialEq>(values: &[T], absent: T) -> Option<NullBuffer> {
+    let valid = NullBuffer::new(BooleanBuffer::collect_bool(values.len(), |row| values[row] != absent));
+    (valid.null_count() > 0).then_some(valid)
 }

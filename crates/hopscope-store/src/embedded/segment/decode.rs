@@ -1,19 +1,12 @@
 //! Rows of a segment as a batch again.
 
+use super::arrays::{Arrays, Names};
 use super::attributes;
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Int32Type, Int64Type, UInt32Type};
-use arrow_array::{Array, DictionaryArray, RecordBatch, StringArray};
+use arrow_array::RecordBatch;
 use hopscope_model::{
     Batch, BatchBuilder, Disposition, EventRow, Grade, MessageEvent, OutcomeCode, Source, SpanContext,
     SpanId, Stage, Tenant, Text, TraceId, UNKNOWN, Value,
 };
-
-/// Sets a field of a row.
-type Set<T> = fn(&mut EventRow, T);
-
-/// Sets an id of a row; `None` where it has another length.
-type TrySet = fn(&mut EventRow, &[u8]) -> Option<()>;
 
 /// Rows that were read, with what a batch has only once.
 #[derive(Debug)]
@@ -50,59 +43,33 @@ impl Rows {
 
 /// The rows of a record batch; `None` where a value is none that we write.
 pub(crate) fn decode(tenant: &Tenant, rows: &RecordBatch, numbers: Vec<u32>) -> Option<Rows> {
-    let count = rows.num_rows();
+    let rows = Arrays::of(rows)?;
     let mut builder = BatchBuilder::new(tenant.clone(), Source::Otlp, 0);
-    builder.reserve(count);
-    let mut table = vec![EventRow::default(); count];
-    decode_names(rows, &mut table, &mut builder)?;
-    decode_ids(rows, &mut table)?;
-    decode_numbers(rows, &mut table)?;
-    for (column, set) in [
-        ("message_id", (|row, text| row.message_id = text) as Set<Text>),
-        ("correlation_id", |row, text| row.correlation_id = text),
-    ] {
-        let Some(texts) = rows.column_by_name(column) else { continue };
-        let texts = texts.as_string_opt::<i32>()?;
-        for (row, text) in table.iter_mut().zip(texts.iter()) {
-            set(row, builder.append(text.unwrap_or_default()));
-        }
+    builder.reserve(rows.rows());
+    let mut table = vec![EventRow::default(); rows.rows()];
+    decode_names(&rows, &mut table, &mut builder)?;
+    decode_values(&rows, &mut table);
+    for (index, row) in table.iter_mut().enumerate() {
+        row.message_id = builder.append(rows.message_id.at(index).unwrap_or_default());
+        row.correlation_id = builder.append(rows.correlation_id.at(index).unwrap_or_default());
     }
-    let keys = rows.column_by_name("keys").map(|keys| keys.as_list_opt::<i32>()).transpose_none()?;
-    let links = rows.column_by_name("links").map(|links| links.as_binary_opt::<i32>()).transpose_none()?;
+    let (mut links, mut keys): (Vec<SpanContext>, Vec<Text>) = (Vec::new(), Vec::new());
     for (index, row) in table.into_iter().enumerate() {
-        let mut own_keys: Vec<Text> = Vec::new();
-        if let Some(keys) = keys.filter(|keys| keys.is_valid(index)) {
-            let list = keys.value(index);
-            let list: &StringArray = list.as_string_opt()?;
-            own_keys.extend(list.iter().map(|key| builder.append(key.unwrap_or_default())));
+        keys.clear();
+        keys.extend(rows.keys.at(index).map(|key| builder.append(key)));
+        let (of_row, rest) = rows.links.at(index).unwrap_or_default().as_chunks::<24>();
+        if !rest.is_empty() {
+            return None;
         }
-        let mut own_links: Vec<SpanContext> = Vec::new();
-        if let Some(links) = links.filter(|links| links.is_valid(index)) {
-            let (links, rest) = links.value(index).as_chunks::<24>();
-            own_links.extend(links.iter().map(context_of));
-            if !rest.is_empty() {
-                return None;
-            }
-        }
-        builder.push(row, &own_links, &own_keys, &[]);
+        links.clear();
+        links.extend(of_row.iter().map(context_of));
+        builder.push(row, &links, &keys, &[]);
     }
-    let (received_ns, sources) = (received_of(rows)?, sources_of(rows)?);
-    Some(Rows { batch: builder.finish(), numbers, received_ns, sources, attributes: attributes_of(rows)? })
-}
-
-trait TransposeNone<T> {
-    /// A column that is not there is no error; one of another type is.
-    fn transpose_none(self) -> Option<Option<T>>;
-}
-
-impl<T> TransposeNone<T> for Option<Option<T>> {
-    fn transpose_none(self) -> Option<Option<T>> {
-        match self {
-            Some(None) => None,
-            Some(some) => Some(some),
-            None => Some(None),
-        }
-    }
+    let received_ns = (0..rows.rows()).map(|row| rows.received_ns.at(row).unwrap_or_default()).collect();
+    let attributes = |row| [rows.attributes.at(row).unwrap_or_default(), rows.resource.at(row)];
+    let attributes = (0..rows.rows()).map(|row| attributes(row).map(str::to_owned)).collect();
+    let sources = sources_of(&rows)?;
+    Some(Rows { batch: builder.finish(), numbers, received_ns, sources, attributes })
 }
 
 fn context_of(bytes: &[u8; 24]) -> SpanContext {
@@ -112,148 +79,73 @@ fn context_of(bytes: &[u8; 24]) -> SpanContext {
     context
 }
 
-/// The dictionary column of that name; `Some(None)` where it was not asked for.
-fn names<'a>(
-    rows: &'a RecordBatch,
-    column: &str,
-) -> Option<Option<(&'a DictionaryArray<Int32Type>, &'a StringArray)>> {
-    let Some(array) = rows.column_by_name(column) else { return Some(None) };
-    let names = array.as_dictionary_opt::<Int32Type>()?;
-    Some(Some((names, names.values().as_string_opt::<i32>()?)))
-}
-
-/// Calls `set` with every row and its name, which `of` made of the text once for each distinct name.
-fn each_name<T: Copy + Default>(
-    rows: &RecordBatch,
-    column: &str,
+/// Calls `set` with every row that has a name, and what `of` made of the name, once for each distinct one.
+fn each_name<T: Copy>(
+    column: Names<'_>,
     table: &mut [EventRow],
     mut of: impl FnMut(&str) -> Option<T>,
     set: impl Fn(&mut EventRow, T),
 ) -> Option<()> {
-    let Some((names, values)) = names(rows, column)? else { return Some(()) };
-    let mut known: Vec<Option<T>> = vec![None; values.len()];
-    for (row, key) in table.iter_mut().zip(names.keys().iter()) {
-        let Some(key) = key else { continue };
-        let slot = known.get_mut(usize::try_from(key).ok()?)?;
+    let mut known: Vec<Option<T>> = vec![None; column.count()];
+    for (index, row) in table.iter_mut().enumerate() {
+        let Some(number) = column.number(index) else { continue };
+        let slot = known.get_mut(number as usize)?;
         if slot.is_none() {
-            *slot = Some(of(values.value(usize::try_from(key).ok()?))?);
+            *slot = Some(of(column.name(number))?);
         }
         set(row, (*slot)?);
     }
     Some(())
 }
 
-fn decode_names(rows: &RecordBatch, table: &mut [EventRow], builder: &mut BatchBuilder) -> Option<()> {
-    let texts: [(&str, Set<Text>); 12] = [
-        ("operation", |row, text| row.operation = text),
-        ("reason", |row, text| row.reason = text),
-        ("system", |row, text| row.system = text),
-        ("cluster", |row, text| row.cluster = text),
-        ("server", |row, text| row.server = text),
-        ("destination", |row, text| row.destination = text),
-        ("address", |row, text| row.address = text),
-        ("lane", |row, text| row.lane = text),
-        ("group", |row, text| row.group = text),
-        ("client", |row, text| row.client = text),
-        ("service", |row, text| row.service = text),
-        ("instance", |row, text| row.instance = text),
+fn decode_names(rows: &Arrays<'_>, table: &mut [EventRow], builder: &mut BatchBuilder) -> Option<()> {
+    let texts: [(Names<'_>, fn(&mut EventRow, Text)); 12] = [
+        (rows.operation, |row, text| row.operation = text),
+        (rows.reason, |row, text| row.reason = text),
+        (rows.system, |row, text| row.system = text),
+        (rows.cluster, |row, text| row.cluster = text),
+        (rows.server, |row, text| row.server = text),
+        (rows.destination, |row, text| row.destination = text),
+        (rows.address, |row, text| row.address = text),
+        (rows.lane, |row, text| row.lane = text),
+        (rows.group, |row, text| row.group = text),
+        (rows.client, |row, text| row.client = text),
+        (rows.service, |row, text| row.service = text),
+        (rows.instance, |row, text| row.instance = text),
     ];
     for (column, set) in texts {
-        each_name(rows, column, table, |name| Some(builder.intern(name)), set)?;
+        each_name(column, table, |name| Some(builder.intern(name)), set)?;
     }
-    each_name(
-        rows,
-        "stage",
-        table,
-        |name| Stage::from_name(name).map(Some),
-        |row, stage| {
-            row.stage = stage.unwrap_or(Stage::Work);
-        },
-    )?;
-    each_name(
-        rows,
-        "grade",
-        table,
-        |name| Grade::from_name(name).map(Some),
-        |row, grade| {
-            row.grade = grade.unwrap_or(Grade::Observed);
-        },
-    )?;
-    let disposition = |name: &str| Disposition::from_name(name).map(Some);
-    each_name(rows, "disposition", table, disposition, |row, disposition| row.disposition = disposition)?;
-    let outcome = |name: &str| match name {
-        "unknown" => Some(Some(OutcomeCode::Unknown)),
-        "ok" => Some(Some(OutcomeCode::Ok)),
-        "failed" => Some(Some(OutcomeCode::Failed)),
-        _ => None,
-    };
-    each_name(rows, "outcome", table, outcome, |row, outcome| {
-        row.outcome = outcome.unwrap_or(OutcomeCode::Unknown);
-    })
+    each_name(rows.stage, table, Stage::from_name, |row, stage| row.stage = stage)?;
+    each_name(rows.grade, table, Grade::from_name, |row, grade| row.grade = grade)?;
+    each_name(rows.disposition, table, Disposition::from_name, |row, disposition| {
+        row.disposition = Some(disposition);
+    })?;
+    let outcomes = [OutcomeCode::Unknown, OutcomeCode::Ok, OutcomeCode::Failed];
+    let outcome = |name: &str| outcomes.into_iter().find(|outcome| outcome.name() == name);
+    each_name(rows.outcome, table, outcome, |row, outcome| row.outcome = outcome)
 }
 
-fn decode_ids(rows: &RecordBatch, table: &mut [EventRow]) -> Option<()> {
-    let columns: [(&str, TrySet); 5] = [
-        ("trace", |row, id| id.try_into().ok().map(|id| row.trace = TraceId(id))),
-        ("span", |row, id| id.try_into().ok().map(|id| row.span = SpanId(id))),
-        ("parent", |row, id| id.try_into().ok().map(|id| row.parent = SpanId(id))),
-        ("creation_trace", |row, id| id.try_into().ok().map(|id| row.creation.trace = TraceId(id))),
-        ("creation_span", |row, id| id.try_into().ok().map(|id| row.creation.span = SpanId(id))),
-    ];
-    for (column, set) in columns {
-        let Some(ids) = rows.column_by_name(column) else { continue };
-        let ids = ids.as_fixed_size_binary_opt()?;
-        for (index, row) in table.iter_mut().enumerate() {
-            set(row, ids.value(index))?;
-        }
+fn decode_values(rows: &Arrays<'_>, table: &mut [EventRow]) {
+    for (index, row) in table.iter_mut().enumerate() {
+        row.trace = TraceId(rows.trace.at(index));
+        row.span = SpanId(rows.span.at(index));
+        row.parent = SpanId(rows.parent.at(index));
+        row.creation = rows.creation(index);
+        row.start_ns = rows.start_ns.at(index).unwrap_or(UNKNOWN);
+        row.duration_ns = rows.duration_ns.at(index).unwrap_or(UNKNOWN);
+        row.broker_ns = rows.broker_ns.at(index).unwrap_or(UNKNOWN);
+        row.origin_ns = rows.origin_ns.at(index).unwrap_or(UNKNOWN);
+        row.position = rows.position.at(index).unwrap_or(UNKNOWN);
+        row.body_bytes = rows.body_bytes.at(index).unwrap_or(UNKNOWN);
+        row.attempt = rows.attempt.at(index).unwrap_or_default();
     }
-    Some(())
 }
 
-fn decode_numbers(rows: &RecordBatch, table: &mut [EventRow]) -> Option<()> {
-    let columns: [(&str, Set<i64>); 6] = [
-        ("start_ns", |row, number| row.start_ns = number),
-        ("duration_ns", |row, number| row.duration_ns = number),
-        ("broker_ns", |row, number| row.broker_ns = number),
-        ("origin_ns", |row, number| row.origin_ns = number),
-        ("position", |row, number| row.position = number),
-        ("body_bytes", |row, number| row.body_bytes = number),
-    ];
-    for (column, set) in columns {
-        let Some(numbers) = rows.column_by_name(column) else { continue };
-        let numbers = numbers.as_primitive_opt::<Int64Type>()?;
-        for (row, number) in table.iter_mut().zip(numbers.iter()) {
-            set(row, number.unwrap_or(UNKNOWN));
-        }
+/// None where they were not read.
+fn sources_of(rows: &Arrays<'_>) -> Option<Vec<Source>> {
+    if rows.source.count() == 0 {
+        return Some(Vec::new());
     }
-    if let Some(attempts) = rows.column_by_name("attempt") {
-        for (row, attempt) in table.iter_mut().zip(attempts.as_primitive_opt::<UInt32Type>()?.iter()) {
-            row.attempt = attempt.unwrap_or_default();
-        }
-    }
-    Some(())
-}
-
-fn received_of(rows: &RecordBatch) -> Option<Vec<i64>> {
-    let Some(received) = rows.column_by_name("received_ns") else { return Some(Vec::new()) };
-    Some(received.as_primitive_opt::<Int64Type>()?.values().to_vec())
-}
-
-fn sources_of(rows: &RecordBatch) -> Option<Vec<Source>> {
-    let Some((names, values)) = names(rows, "source")? else { return Some(Vec::new()) };
-    let source = |key: Option<i32>| Source::from_name(values.value(usize::try_from(key?).ok()?));
-    names.keys().iter().map(source).collect()
-}
-
-fn attributes_of(rows: &RecordBatch) -> Option<Vec<[String; 2]>> {
-    let Some(own) = rows.column_by_name("attributes") else { return Some(Vec::new()) };
-    let own = own.as_string_opt::<i32>()?;
-    let (names, values) = names(rows, "resource")??;
-    let shared = |key: Option<i32>| {
-        key.and_then(|key| usize::try_from(key).ok())
-            .map(|key| values.value(key).to_owned())
-            .unwrap_or_default()
-    };
-    let both = own.iter().zip(names.keys().iter());
-    Some(both.map(|(own, key)| [own.unwrap_or_default().to_owned(), shared(key)]).collect())
+    (0..rows.rows()).map(|row| Source::from_name(rows.source.at(row))).collect()
 }

@@ -2,6 +2,7 @@
 //! `.parquet` (the events), `.keys` (the key index), `.extra` (counts, progress and tallies), `.sums` (checksums
 //! of the others). [`SegmentId`] says what they are named.
 
+mod arrays;
 mod attributes;
 mod caches;
 pub(crate) mod checked;
@@ -12,6 +13,7 @@ mod footer;
 mod id;
 pub(crate) mod keys;
 pub(crate) mod merge;
+mod output;
 mod read;
 mod rebuild;
 mod summary;

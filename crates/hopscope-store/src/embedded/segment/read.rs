@@ -249,12 +249,13 @@ impl Segment {
         }
     }
 
-    /// All columns of these rows (in order, not overlapping), a page at a time.
+    /// These rows (in order, not overlapping), a page at a time; `columns: None` reads all of them.
     pub fn arrays(
         &self,
         ranges: &[Range<u32>],
+        columns: Option<&[&[&str]]>,
     ) -> Result<impl Iterator<Item = Result<RecordBatch, ArrowError>> + use<>, Damaged> {
-        self.reader(None, Some(ranges))
+        self.reader(columns, Some(ranges))
     }
 
     fn reader(

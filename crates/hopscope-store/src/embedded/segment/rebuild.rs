@@ -1,9 +1,9 @@
 //! A segment's index and counts, made anew out of its events.
 
+use super::arrays::Arrays;
 use super::checked::{CheckedFile, Damaged, block_sums};
-use super::decode::decode;
 use super::summary::Summing;
-use super::write::index_event;
+use super::write::index_rows;
 use super::{Extra, SegmentId, keys, sums};
 use crate::embedded::dir::{Dir, read_all, write_all};
 use crate::embedded::frame;
@@ -61,7 +61,7 @@ impl<'a> Rebuild<'a> {
         };
         let events = read(0, &events_name)?;
         let mut built = Built::default();
-        built.read(tenant, events.clone(), &events_name)?;
+        built.read(events.clone(), &events_name)?;
         let keys = if self.parts.keys {
             let (bytes, parts) = built.keys.finish();
             self.sums.head.keys = parts;
@@ -125,21 +125,18 @@ struct Built {
 }
 
 impl Built {
-    fn read(&mut self, tenant: &Tenant, events: CheckedFile, name: &str) -> Result<(), Damaged> {
+    fn read(&mut self, events: CheckedFile, name: &str) -> Result<(), Damaged> {
         let damaged = |what: String| Damaged { file: name.to_owned(), what };
+        let odd = || damaged("holds a value that is none of ours".into());
         let reader =
             ParquetRecordBatchReaderBuilder::try_new(events).and_then(ParquetRecordBatchReaderBuilder::build);
-        let mut row = 0;
+        let mut first = 0;
         for rows in reader.map_err(|error| damaged(error.to_string()))? {
             let rows = rows.map_err(|error| damaged(error.to_string()))?;
-            let numbers = (row..row + rows.num_rows() as u32).collect();
-            let rows = decode(tenant, &rows, numbers)
-                .ok_or_else(|| damaged("holds a value that is none of ours".into()))?;
-            for event in rows.batch.events() {
-                index_event(&mut self.keys, row, &event);
-                row += 1;
-            }
-            self.summary.add(&rows.batch);
+            let rows = Arrays::of(&rows).ok_or_else(odd)?;
+            index_rows(&mut self.keys, first, &rows).ok_or_else(odd)?;
+            self.summary.add(&rows);
+            first += rows.rows() as u32;
         }
         Ok(())
     }

@@ -1,12 +1,13 @@
-//! [`Summing`]: the counts of a segment that is made of others or of its own events, a batch at a time.
+//! [`Summing`]: the counts of a segment, made of its rows.
 
 use super::SummaryRow;
+use super::arrays::{Arrays, Names};
 use super::write::SUMMARY_ROWS_MAX;
-use hopscope_model::{Batch, EventRef, OutcomeCode, Text};
+use hopscope_model::{OutcomeCode, UNKNOWN};
 use std::collections::{BTreeMap, HashMap};
 
-/// What rows of one batch are counted by.
-type Combination = ([Text; 6], u8, u8);
+/// What rows of one record batch are counted by: numbers of names.
+type Combination = [Option<u32>; 8];
 
 /// Counts in the making.
 #[derive(Default)]
@@ -16,19 +17,46 @@ pub(super) struct Summing {
 }
 
 impl Summing {
-    pub fn add(&mut self, batch: &Batch) {
+    /// Counts these rows.
+    pub fn add(&mut self, rows: &Arrays<'_>) {
         if self.too_many {
             return;
         }
-        let mut of_batch: HashMap<Combination, SummaryRow> = HashMap::new();
-        for event in batch.events() {
-            let row = of_batch.entry(combination(&event)).or_insert_with(|| empty(&event));
-            row.events += 1;
-            row.failed += u64::from(failed(&event));
-            row.first_ns = row.first_ns.min(event.start_ns());
-            row.last_ns = row.last_ns.max(event.start_ns());
+        let columns = [
+            rows.system,
+            rows.cluster,
+            rows.destination,
+            rows.lane,
+            rows.group,
+            rows.service,
+            rows.stage,
+            rows.outcome,
+        ];
+        let mut places: HashMap<Combination, usize> = HashMap::new();
+        let mut sums: Vec<SummaryRow> = Vec::new();
+        let mut last: Option<(Combination, usize)> = None;
+        for row in 0..rows.rows() {
+            let combination = columns.map(|column| column.number(row));
+            let start_ns = rows.start_ns.at(row).unwrap_or(UNKNOWN);
+            let place = match last.filter(|(same, _)| *same == combination) {
+                Some((_, place)) => place,
+                None => *places.entry(combination).or_insert_with(|| {
+                    sums.push(empty(&columns, &combination, start_ns));
+                    sums.len() - 1
+                }),
+            };
+            last = Some((combination, place));
+            let sum = &mut sums[place];
+            sum.events += 1;
+            sum.first_ns = sum.first_ns.min(start_ns);
+            sum.last_ns = sum.last_ns.max(start_ns);
         }
-        of_batch.into_values().for_each(|row| self.add_row(row));
+        for mut sum in sums {
+            if sum.values.last().is_some_and(|outcome| outcome == OutcomeCode::Failed.name()) {
+                sum.failed = sum.events;
+            }
+            self.add_row(sum);
+        }
         if self.rows.len() > SUMMARY_ROWS_MAX {
             (self.rows, self.too_many) = (BTreeMap::new(), true);
         }
@@ -52,34 +80,10 @@ impl Summing {
     }
 }
 
-fn combination(event: &EventRef<'_>) -> Combination {
-    let (columns, index) = (event.batch().columns(), event.index());
-    let texts = [
-        columns.system[index],
-        columns.cluster[index],
-        columns.destination[index],
-        columns.lane[index],
-        columns.group[index],
-        columns.service[index],
-    ];
-    (texts, event.stage().code(), columns.outcome[index] as u8)
-}
-
-fn failed(event: &EventRef<'_>) -> bool {
-    matches!(event.batch().columns().outcome[event.index()], OutcomeCode::Failed)
-}
-
-fn empty(event: &EventRef<'_>) -> SummaryRow {
-    let values = [
-        event.system(),
-        event.cluster(),
-        event.destination(),
-        event.lane(),
-        event.group(),
-        event.service(),
-        event.stage().name(),
-        event.outcome_name(),
-    ];
-    let (first_ns, last_ns) = (event.start_ns(), event.start_ns());
-    SummaryRow { values: values.map(str::to_owned).to_vec(), events: 0, failed: 0, first_ns, last_ns }
+fn empty(columns: &[Names<'_>; 8], combination: &Combination, start_ns: i64) -> SummaryRow {
+    let name = |(column, number): (&Names<'_>, &Option<u32>)| {
+        number.map_or("", |number| column.name(number)).to_owned()
+    };
+    let values = columns.iter().zip(combination).map(name).collect();
+    SummaryRow { values, events: 0, failed: 0, first_ns: start_ns, last_ns: start_ns }
 }

@@ -1,20 +1,23 @@
 //! Sealing: a memtable becomes the files of a segment for every day of receipt in it. The same table always
 //! becomes the same segments.
 
-use super::columns::{Names, Place, record_batch, schema};
-use super::draft::{Draft, Summed};
-use super::{Extra, SummaryRow, day_of, keys, sums};
+use super::arrays::Arrays;
+use super::columns::Builder;
+use super::draft::Draft;
+use super::output::{Output, Put};
+use super::{Extra, SegmentId, day_of, keys, sums};
 use crate::embedded::dir::Dir;
-use crate::embedded::fingerprint::each_key_in_segment;
+use crate::embedded::fingerprint::{Keyed, each_key_in_segment};
 use crate::embedded::frame;
 use crate::embedded::manifest::SegmentEntry;
 use crate::embedded::memtable::Memtable;
 use crate::matching::thinned_progress;
 use crate::tallying::thinned;
+use arrow_array::{RecordBatch, UInt32Array};
+use arrow_select::take::take_record_batch;
 use hopscope_model::{
-    Batch, BatchBuilder, EventId, EventRef, Progress, ProgressRow, SpanContext, SpanId, Tenant, Text,
+    Batch, BatchBuilder, EventId, Progress, ProgressRow, SpanContext, SpanId, Tenant, Text, UNKNOWN,
 };
-use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
@@ -35,10 +38,12 @@ pub(crate) const CHUNK_ROWS: usize = 16_384;
 pub(crate) const SUMMARY_ROWS_MAX: usize = 65_536;
 
 /// What a table holds of one day of receipt, and is in no older segment.
-struct OfDay<'a> {
+struct OfDay {
     day: i32,
-    batches: Vec<&'a Batch>,
-    places: Vec<Place>,
+    /// Earliest and latest receipt.
+    received_ns: (i64, i64),
+    /// Its events as they were appended.
+    rows: RecordBatch,
     /// Progress and tallies.
     rest: Batch,
 }
@@ -51,66 +56,71 @@ pub(crate) fn write(
     log: u64,
     table: &Memtable,
 ) -> io::Result<Vec<SegmentEntry>> {
-    let mut names = Names::new(table);
-    let parts = days_of(tenant, table);
-    let days: Vec<i32> = parts.iter().map(|part| part.day).collect();
-    let segments = parts.into_iter().map(|part| write_day(dir, tenant, log, &mut names, part, &days));
-    segments.collect()
-}
-
-fn days_of<'a>(tenant: &Tenant, table: &'a Memtable) -> Vec<OfDay<'a>> {
     let day = |batch: &Arc<Batch>| day_of(batch.received_ns());
     let days: BTreeSet<i32> = table.batches().iter().map(day).collect();
-    let parts = days.into_iter().map(|day| {
-        let batches = || table.batches().iter().filter(|batch| day_of(batch.received_ns()) == day);
-        let batches: Vec<&Batch> = batches().map(|batch| &**batch).collect();
-        OfDay { day, places: places_of(table, day), rest: rest_of(tenant, &batches), batches }
-    });
-    parts.filter(|part| !part.places.is_empty() || !part.rest.is_empty()).collect()
+    let days: Vec<i32> = days.into_iter().collect();
+    let mut parts: Vec<OfDay> = Vec::with_capacity(days.len());
+    for day in days {
+        let batches = table.batches().iter().filter(|batch| day_of(batch.received_ns()) == day);
+        let batches: Vec<&Batch> = batches.map(|batch| &**batch).collect();
+        let received = || batches.iter().map(|batch| batch.received_ns());
+        let received_ns = received().min().zip(received().max()).unwrap_or_default();
+        let part = OfDay { day, received_ns, rows: rows_of(table, day)?, rest: rest_of(tenant, &batches) };
+        if part.rows.num_rows() > 0 || !part.rest.is_empty() {
+            parts.push(part);
+        }
+    }
+    let days: Vec<i32> = parts.iter().map(|part| part.day).collect();
+    parts.iter().map(|part| write_day(dir, tenant, log, part, &days)).collect()
 }
 
-/// Rows of a day that count.
-fn places_of(table: &Memtable, day: i32) -> Vec<Place> {
-    let mut places = Vec::with_capacity(table.rows());
+/// The rows of a day that are not in older segments, as they were appended.
+fn rows_of(table: &Memtable, day: i32) -> io::Result<RecordBatch> {
+    let mut builder = Builder::new(table.rows());
     let mut first = 0;
-    for (number, batch) in table.batches().iter().enumerate() {
+    let anywhere = table.sealed_already().is_empty();
+    for batch in table.batches() {
         let count = batch.len() as u32;
         if day_of(batch.received_ns()) == day {
-            let new = (0..count).filter(|index| !table.is_sealed_already(first + index));
-            places.extend(new.map(|index| Place { batch: number as u32, index }));
+            let new = |row: &u32| anywhere || !table.is_sealed_already(first + row);
+            builder.push(batch, &(0..count).filter(new).collect::<Vec<u32>>());
         }
         first += count;
     }
-    places
+    builder.finish().map_err(io::Error::other)
 }
 
 fn write_day(
     dir: &dyn Dir,
     tenant: &Tenant,
     log: u64,
-    names: &mut Names<'_>,
-    part: OfDay<'_>,
+    part: &OfDay,
     days: &[i32],
 ) -> io::Result<SegmentEntry> {
-    let places = sorted(names, part.places);
-    let received = || part.batches.iter().map(|batch| batch.received_ns());
-    let starts = || places.iter().map(|at| names.event(*at).start_ns());
+    let OfDay { day, received_ns, rows, rest } = part;
+    let arrays = Arrays::of(rows).ok_or_else(|| io::Error::other("rows have other columns than ours"))?;
+    let id = SegmentId { log, day: Some(*day), generation: 0 };
+    let draft = Draft::new(dir, tenant.name(), id);
+    let mut output = Output::new(draft.events()?).map_err(io::Error::other)?;
+    for chunk in order_of(&arrays).chunks(CHUNK_ROWS) {
+        let chunk = UInt32Array::from(chunk.to_vec());
+        let rows = take_record_batch(rows, &chunk).and_then(|rows| output.push(&rows));
+        rows.map_err(io::Error::other)?;
+    }
+    let Put { events, keys, summary, rows, start_ns } = output.finish().map_err(io::Error::other)?;
     let entry = SegmentEntry {
-        log,
-        day: Some(part.day),
-        generation: 0,
-        rows: places.len() as u32,
-        progress: part.rest.progress().len() as u32,
-        tally_ns: tally_ns(&part.rest),
-        received_ns: received().min().zip(received().max()).unwrap_or_default(),
-        start_ns: starts().min().zip(starts().max()).unwrap_or_default(),
+        log: id.log,
+        day: id.day,
+        generation: id.generation,
+        rows,
+        progress: rest.progress().len() as u32,
+        tally_ns: tally_ns(rest),
+        received_ns: *received_ns,
+        start_ns,
         bytes: 0,
         sums_crc32c: 0,
     };
-    let draft = Draft::new(dir, tenant.name(), entry.id());
-    let events = write_events(draft.events()?, names, &places)?;
-    let keys = keys_of(names, &places);
-    let extra = Extra { summary: summary_of(names, &places), rest: frame::encode(&part.rest) };
+    let extra = Extra { summary, rest: frame::encode(rest) };
     draft.finish(sums::Head::sealed(entry, days), events, keys, &extra)
 }
 
@@ -122,69 +132,51 @@ pub(crate) fn tally_ns(rest: &Batch) -> Option<(i64, i64)> {
 
 /// These rows so ordered that those of one message lie together: by system, destination and lane; then by
 /// position, or else by the time that the first event of the same creation began.
-fn sorted(names: &mut Names<'_>, places: Vec<Place>) -> Vec<Place> {
-    let lanes = lane_ranks(names, &places);
+fn order_of(rows: &Arrays<'_>) -> Vec<u32> {
+    let lanes = lane_ranks(rows);
+    let start_ns = |row: usize| rows.start_ns.at(row).unwrap_or(UNKNOWN);
     let mut first_of: HashMap<SpanContext, i64> = HashMap::new();
-    for at in &places {
-        let event = names.event(*at);
-        if let (None, Some(creation)) = (event.position(), event.creation()) {
+    for row in (0..rows.rows()).filter(|row| rows.position.at(*row).is_none()) {
+        let creation = rows.creation(row);
+        if !creation.is_zero() {
             let first = first_of.entry(creation).or_insert(i64::MAX);
-            *first = event.start_ns().min(*first);
+            *first = start_ns(row).min(*first);
         }
     }
-    let mut keyed: Vec<_> = places
-        .iter()
-        .zip(lanes)
-        .enumerate()
-        .map(|(number, (at, lane))| {
-            let event = names.event(*at);
-            let creation = event.creation().unwrap_or_default();
-            let (positioned, place) = match event.position() {
-                Some(position) => (1u8, position),
-                None => (0, first_of.get(&creation).copied().unwrap_or(event.start_ns())),
+    let mut keyed: Vec<_> = (0..rows.rows())
+        .map(|row| {
+            let creation = rows.creation(row);
+            let (positioned, place) = match rows.position.at(row) {
+                Some(position) => (true, position),
+                None => (false, first_of.get(&creation).copied().unwrap_or(start_ns(row))),
             };
-            ((lane, positioned, place, creation, event.start_ns()), number as u32)
+            ((lanes[row], positioned, place, creation, start_ns(row)), row as u32)
         })
         .collect();
     keyed.sort_unstable();
-    keyed.into_iter().map(|(_, number)| places[number as usize]).collect()
+    keyed.into_iter().map(|(_, row)| row).collect()
 }
 
 /// For every row the rank of its system, destination and lane.
-fn lane_ranks(names: &mut Names<'_>, places: &[Place]) -> Vec<u32> {
-    let mut numbers: HashMap<[u32; 3], u32> = HashMap::new();
-    let mut lanes: Vec<[u32; 3]> = Vec::new();
-    let of_row: Vec<u32> = places
-        .iter()
-        .map(|at| {
-            let columns = names.event(*at).batch().columns();
-            let index = at.index as usize;
-            let lane = [columns.system[index], columns.destination[index], columns.lane[index]]
-                .map(|text| names.number(at.batch, text));
-            *numbers.entry(lane).or_insert_with(|| {
-                lanes.push(lane);
+fn lane_ranks(rows: &Arrays<'_>) -> Vec<u32> {
+    let columns = [rows.system, rows.destination, rows.lane];
+    let mut numbers: HashMap<[Option<u32>; 3], u32> = HashMap::new();
+    let mut lanes: Vec<[&str; 3]> = Vec::new();
+    let of_row: Vec<u32> = (0..rows.rows())
+        .map(|row| {
+            *numbers.entry(columns.map(|column| column.number(row))).or_insert_with(|| {
+                lanes.push(columns.map(|column| column.at(row)));
                 lanes.len() as u32 - 1
             })
         })
         .collect();
     let mut order: Vec<u32> = (0..lanes.len() as u32).collect();
-    order.sort_by_key(|number| lanes[*number as usize].map(|name| names.name(name)));
+    order.sort_by_key(|number| lanes[*number as usize]);
     let mut ranks = vec![0; lanes.len()];
     for (rank, number) in order.into_iter().enumerate() {
         ranks[number as usize] = rank as u32;
     }
     of_row.into_iter().map(|number| ranks[number as usize]).collect()
-}
-
-fn write_events(file: Summed, names: &mut Names<'_>, places: &[Place]) -> io::Result<Summed> {
-    let schema = schema();
-    let mut writer =
-        ArrowWriter::try_new(file, schema.clone(), Some(properties())).map_err(io::Error::other)?;
-    for chunk in places.chunks(CHUNK_ROWS) {
-        let rows = record_batch(&schema, names, chunk).map_err(io::Error::other)?;
-        writer.write(&rows).map_err(io::Error::other)?;
-    }
-    writer.into_inner().map_err(io::Error::other)
 }
 
 /// How events are written.
@@ -221,60 +213,19 @@ pub(crate) fn properties() -> WriterProperties {
         .build()
 }
 
-fn keys_of(names: &Names<'_>, places: &[Place]) -> (Vec<u8>, Vec<keys::Part>) {
-    let mut writer = keys::Writer::default();
-    for (row, at) in places.iter().enumerate() {
-        index_event(&mut writer, row as u32, &names.event(*at));
+/// Adds all keys of rows to an index; `None` where a value is none of ours.
+pub(crate) fn index_rows(writer: &mut keys::Writer, first: u32, rows: &Arrays<'_>) -> Option<()> {
+    for index in 0..rows.rows() {
+        let row = rows.row(index);
+        // Only events without a span are found by their identity.
+        let id = if row.span() == SpanId::ZERO { row.id()? } else { EventId(0) };
+        each_key_in_segment(
+            &row,
+            || id,
+            |kind, fingerprint| writer.add(first + index as u32, kind, fingerprint),
+        );
     }
-    writer.finish()
-}
-
-/// Adds all keys of a row to an index.
-pub(crate) fn index_event(writer: &mut keys::Writer, row: u32, event: &EventRef<'_>) {
-    // Only events without a span are found by their identity.
-    let id = if event.span() == SpanId::ZERO { event.id() } else { EventId(0) };
-    each_key_in_segment(event, id, |kind, fingerprint| writer.add(row, kind, fingerprint));
-}
-
-fn summary_of(names: &mut Names<'_>, places: &[Place]) -> Option<Vec<SummaryRow>> {
-    let mut counts: HashMap<([u32; 6], u8, u8), SummaryRow> = HashMap::new();
-    for at in places {
-        let event = names.event(*at);
-        let columns = event.batch().columns();
-        let index = at.index as usize;
-        let texts: [Text; 6] = [
-            columns.system[index],
-            columns.cluster[index],
-            columns.destination[index],
-            columns.lane[index],
-            columns.group[index],
-            columns.service[index],
-        ];
-        let numbers = texts.map(|text| names.number(at.batch, text));
-        let start = event.start_ns();
-        let combination = (numbers, event.stage().code(), columns.outcome[index] as u8);
-        let row = counts.entry(combination).or_insert_with(|| SummaryRow {
-            values: numbers
-                .map(|number| names.name(number).to_owned())
-                .into_iter()
-                .chain([event.stage().name().to_owned(), event.outcome_name().to_owned()])
-                .collect(),
-            events: 0,
-            failed: 0,
-            first_ns: start,
-            last_ns: start,
-        });
-        row.events += 1;
-        row.failed += u64::from(matches!(columns.outcome[index], hopscope_model::OutcomeCode::Failed));
-        row.first_ns = row.first_ns.min(start);
-        row.last_ns = row.last_ns.max(start);
-        if counts.len() > SUMMARY_ROWS_MAX {
-            return None;
-        }
-    }
-    let mut rows: Vec<SummaryRow> = counts.into_values().collect();
-    rows.sort_by(|one, other| one.values.cmp(&other.values));
-    Some(rows)
+    Some(())
 }
 
 /// Of the progress and the tallies of these batches what later reads need, as one batch without events.

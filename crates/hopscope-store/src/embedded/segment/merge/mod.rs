@@ -9,11 +9,10 @@ mod stream;
 mod survey;
 
 use super::columns::schema;
-use super::decode::decode;
 use super::draft::{Draft, Summed};
-use super::summary::Summing;
-use super::write::{CHUNK_ROWS, index_event, properties, rest_of, tally_ns};
-use super::{Damaged, Extra, Failed, IDENTITY, KEYS, Segment, SegmentId, keys, sums};
+use super::output::{Output, Put};
+use super::write::{CHUNK_ROWS, rest_of, tally_ns};
+use super::{Damaged, Extra, Failed, Segment, SegmentId, keys, sums};
 use crate::Error;
 use crate::embedded::dir::Dir;
 use crate::embedded::frame;
@@ -22,7 +21,6 @@ use arrow_array::RecordBatch;
 use arrow_schema::{ArrowError, Schema};
 use gather::{Place, gather};
 use hopscope_model::{Batch, Tenant};
-use parquet::arrow::ArrowWriter;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
@@ -30,9 +28,6 @@ use std::ops::Range;
 use std::sync::Arc;
 use stream::{Page, RowKey, Stream, put_in_order};
 use survey::{Survey, survey};
-
-/// Columns that are counted by, beside [`IDENTITY`].
-const SUMMED: [&str; 3] = ["group", "service", "outcome"];
 
 /// Called between units of work: it may wait, and an error of its ends the merge.
 pub(crate) type Pace<'a> = &'a dyn Fn() -> Result<(), Error>;
@@ -101,9 +96,9 @@ fn write(
     let survey = survey(inputs, pace)?;
     let rest = merged_rest(tenant, inputs)?;
     let events = draft.events().map_err(MergeFailed::Io)?;
-    let mut output = Output::new(tenant, events).map_err(unwritten)?;
-    output.write_all(inputs, &survey, pace)?;
-    let Output { writer, keys, summing, rows, start_ns, .. } = output;
+    let mut output = Output::new(events).map_err(unwritten)?;
+    write_all(&mut output, inputs, &survey, pace)?;
+    let Put { events, keys, summary, rows, start_ns } = output.finish().map_err(unwritten)?;
     let expected: usize = survey
         .rows
         .iter()
@@ -123,13 +118,13 @@ fn write(
         progress: rest.progress().len() as u32,
         tally_ns: tally_ns(&rest),
         received_ns: earliest.zip(received().map(|received| received.1).max()).unwrap_or_default(),
-        start_ns: start_ns.unwrap_or_default(),
+        start_ns,
         bytes: 0,
         sums_crc32c: 0,
     };
-    let extra = Extra { summary: summing.finish(), rest: frame::encode(&rest) };
+    let extra = Extra { summary, rest: frame::encode(&rest) };
     let head = sums::Head::merged(entry, replaced(inputs)?);
-    Ok((head, writer.into_inner().map_err(unwritten)?, keys.finish(), extra))
+    Ok((head, events, keys, extra))
 }
 
 /// The inputs, and those that were merged in them: their files may still be there.
@@ -154,17 +149,6 @@ fn merged_rest(tenant: &Tenant, inputs: &[Arc<Segment>]) -> Result<Batch, MergeF
     Ok(rest_of(tenant, &rest.iter().collect::<Vec<_>>()))
 }
 
-/// A segment's events, index and counts in the making.
-struct Output<'a> {
-    tenant: &'a Tenant,
-    schema: Arc<Schema>,
-    writer: ArrowWriter<Summed>,
-    keys: keys::Writer,
-    summing: Summing,
-    rows: u32,
-    start_ns: Option<(i64, i64)>,
-}
-
 /// Rows that are chosen for the next arrays: their pages, and the row of each.
 #[derive(Default)]
 struct Chunk {
@@ -187,73 +171,44 @@ impl Chunk {
     }
 }
 
-impl<'a> Output<'a> {
-    fn new(tenant: &'a Tenant, file: Summed) -> Result<Self, parquet::errors::ParquetError> {
-        let schema = schema();
-        let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties()))?;
-        let (keys, summing) = (keys::Writer::default(), Summing::default());
-        Ok(Self { tenant, schema, writer, keys, summing, rows: 0, start_ns: None })
-    }
-
-    fn write_all(
-        &mut self,
-        inputs: &[Arc<Segment>],
-        survey: &Survey,
-        pace: Pace<'_>,
-    ) -> Result<(), MergeFailed> {
-        let mut streams = streams(inputs, survey, &self.schema)?;
-        let mut heap: BinaryHeap<Reverse<(RowKey, usize)>> = BinaryHeap::with_capacity(streams.len());
-        for (number, stream) in streams.iter_mut().enumerate() {
-            heap.extend(next_of(stream, inputs, survey)?.map(|(_, _, key)| Reverse((key, number))));
-        }
-        let mut chunk = Chunk::default();
-        while let Some(Reverse((_, number))) = heap.pop() {
-            let until = heap.peek().map(|next| next.0);
-            // As long as it stays the first, the others need not be asked.
-            while let Some((page, row, key)) = next_of(&mut streams[number], inputs, survey)? {
-                if until.is_some_and(|until| until < (key, number)) {
-                    heap.push(Reverse((key, number)));
-                    break;
-                }
-                chunk.push(number, page, row);
-                self.start_ns = Some(self.start_ns.map_or((key.start_ns, key.start_ns), |(first, last)| {
-                    (first.min(key.start_ns), last.max(key.start_ns))
-                }));
-                streams[number].advance();
-                if chunk.places.len() == CHUNK_ROWS {
-                    pace().map_err(MergeFailed::Stopped)?;
-                    self.write(std::mem::take(&mut chunk)).map_err(unwritten)?;
-                }
-            }
-        }
-        self.write(chunk).map_err(unwritten)
-    }
-
-    fn write(&mut self, chunk: Chunk) -> Result<(), ArrowError> {
+/// Writes all rows that the survey left, in their order.
+fn write_all(
+    output: &mut Output,
+    inputs: &[Arc<Segment>],
+    survey: &Survey,
+    pace: Pace<'_>,
+) -> Result<(), MergeFailed> {
+    let schema = schema();
+    let mut put = |chunk: Chunk| {
         if chunk.places.is_empty() {
             return Ok(());
         }
         let batches: Vec<&RecordBatch> = chunk.pages.iter().map(|page| &page.rows).collect();
-        let rows = gather(&self.schema, &batches, &chunk.places)?;
-        self.index(&rows)?;
-        self.rows += rows.num_rows() as u32;
-        self.writer.write(&rows).map_err(|error| ArrowError::ExternalError(Box::new(error)))
+        gather(&schema, &batches, &chunk.places).and_then(|rows| output.push(&rows)).map_err(unwritten)
+    };
+    let mut streams = streams(inputs, survey, &schema)?;
+    let mut heap: BinaryHeap<Reverse<(RowKey, usize)>> = BinaryHeap::with_capacity(streams.len());
+    for (number, stream) in streams.iter_mut().enumerate() {
+        heap.extend(next_of(stream, inputs, survey)?.map(|(_, _, key)| Reverse((key, number))));
     }
-
-    /// Adds rows to the key index and to the counts.
-    fn index(&mut self, rows: &RecordBatch) -> Result<(), ArrowError> {
-        let wanted = |name: &str| IDENTITY.iter().chain(KEYS).chain(&SUMMED).any(|wanted| *wanted == name);
-        let fields = self.schema.fields().iter().enumerate().filter(|(_, field)| wanted(field.name()));
-        let rows = rows.project(&fields.map(|(number, _)| number).collect::<Vec<_>>())?;
-        let decoded = decode(self.tenant, &rows, Vec::new());
-        let odd = || ArrowError::InvalidArgumentError("holds a value that is none of ours".to_owned());
-        let decoded = decoded.ok_or_else(odd)?;
-        for event in decoded.batch.events() {
-            index_event(&mut self.keys, self.rows + event.index() as u32, &event);
+    let mut chunk = Chunk::default();
+    while let Some(Reverse((_, number))) = heap.pop() {
+        let until = heap.peek().map(|next| next.0);
+        // As long as it stays the first, the others need not be asked.
+        while let Some((page, row, key)) = next_of(&mut streams[number], inputs, survey)? {
+            if until.is_some_and(|until| until < (key, number)) {
+                heap.push(Reverse((key, number)));
+                break;
+            }
+            chunk.push(number, page, row);
+            streams[number].advance();
+            if chunk.places.len() == CHUNK_ROWS {
+                pace().map_err(MergeFailed::Stopped)?;
+                put(std::mem::take(&mut chunk))?;
+            }
         }
-        self.summing.add(&decoded.batch);
-        Ok(())
     }
+    put(chunk)
 }
 
 fn streams(
@@ -266,10 +221,10 @@ fn streams(
         let damaged = |what: Damaged| MergeFailed::Damaged(Input { number, what });
         let odd = |error: ArrowError| damaged(input.damaged(&error));
         if !rows.here.is_empty() {
-            streams.push(Stream::new(number, Box::new(input.arrays(&rows.here).map_err(damaged)?)));
+            streams.push(Stream::new(number, Box::new(input.arrays(&rows.here, None).map_err(damaged)?)));
         }
         if !rows.moved.is_empty() {
-            let moved = input.arrays(&rows.moved).map_err(damaged)?;
+            let moved = input.arrays(&rows.moved, None).map_err(damaged)?;
             let moved: Vec<RecordBatch> = moved.collect::<Result<_, _>>().map_err(odd)?;
             streams.extend(put_in_order(number, schema, &moved, survey).map_err(odd)?);
         }

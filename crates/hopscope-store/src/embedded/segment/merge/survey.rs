@@ -1,10 +1,11 @@
 //! The first look at segments that are to be merged: only what identifies and orders their rows is read, and
 //! only what differs from "as they lie" is remembered.
 
+use super::super::arrays::Arrays;
 use super::super::{Failed, IDENTITY, Segment, merged};
 use super::{Input, Pace};
-use crate::embedded::read::Cancel;
-use hopscope_model::{EventId, EventRef, SpanContext};
+use crate::embedded::fingerprint::Keyed;
+use hopscope_model::{EventId, SpanContext, UNKNOWN};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
@@ -102,50 +103,66 @@ fn read(inputs: &[Arc<Segment>], dropped: &[HashSet<u32>], pace: Pace<'_>) -> Re
     let mut pass = Pass::default();
     for (number, input) in inputs.iter().enumerate() {
         let (mut runs, mut last_lane): (Vec<Run>, _) = (Vec::new(), Lane::default());
-        each_event(
-            input,
-            &mut |row, event| {
-                if dropped[number].contains(&row) {
-                    return;
+        let dropped = &dropped[number];
+        let each = &mut |first: u32, rows: &Arrays<'_>| {
+            let columns = [rows.system, rows.destination, rows.lane];
+            // Numbers of names are of these rows only: the first row of a lane is compared by name.
+            let mut last_numbers = None;
+            for index in 0..rows.rows() {
+                let (row, event) = (first + index as u32, rows.row(index));
+                if !dropped.is_empty() && dropped.contains(&row) {
+                    continue;
                 }
-                pass.identities.push(event.id().0 as u64);
-                let lane = [event.system(), event.destination(), event.lane()];
-                let same_lane = lane == [&*last_lane[0], &*last_lane[1], &*last_lane[2]] && row > 0;
+                pass.identities.push(event.id()?.0 as u64);
+                let numbers = columns.map(|column| column.number(index));
+                let mut same_lane = last_numbers == Some(numbers);
                 if !same_lane {
-                    last_lane = lane.map(str::to_owned);
-                    pass.lanes.insert(last_lane.clone());
+                    last_numbers = Some(numbers);
+                    let lane = columns.map(|column| column.at(index));
+                    same_lane = row > 0 && lane == [&*last_lane[0], &*last_lane[1], &*last_lane[2]];
+                    if !same_lane {
+                        last_lane = lane.map(str::to_owned);
+                        pass.lanes.insert(last_lane.clone());
+                    }
                 }
-                let (None, Some(creation)) = (event.position(), event.creation()) else { return };
+                let (None, Some(creation)) = (event.position(), event.creation()) else { continue };
                 let creation = creation_number(creation);
                 match runs.last_mut().filter(|run| same_lane && run.creation == creation) {
                     Some(run) => run.rows.end = row + 1,
-                    None => runs.push(Run { creation, start_ns: event.start_ns(), rows: row..row + 1 }),
+                    None => {
+                        let start_ns = rows.start_ns.at(index).unwrap_or(UNKNOWN);
+                        runs.push(Run { creation, start_ns, rows: row..row + 1 });
+                    }
                 }
-            },
-            pace,
-        )
-        .map_err(|failed| Input { number, what: failed })?;
+            }
+            Some(())
+        };
+        each_page(input, each, pace).map_err(|failed| Input { number, what: failed })?;
         pass.runs.push(runs);
     }
     Ok(pass)
 }
 
-fn each_event(
+/// Calls `each` with the number of the first row of every page, and what identifies its rows; `None` is damage.
+fn each_page(
     input: &Segment,
-    each: &mut dyn FnMut(u32, EventRef<'_>),
+    each: &mut dyn FnMut(u32, &Arrays<'_>) -> Option<()>,
     pace: Pace<'_>,
 ) -> Result<(), Failed> {
     let everything = 0..input.entry.rows;
     if everything.is_empty() {
         return Ok(());
     }
-    input.read(&[everything], Some(&[IDENTITY]), &Cancel::default(), |rows| {
+    let mut first = 0;
+    for rows in input.arrays(&[everything], Some(&[IDENTITY]))? {
         pace()?;
-        for event in rows.batch.events() {
-            each(rows.numbers[event.index()], event);
-        }
-        Ok(())
-    })
+        let rows = rows.map_err(|error| input.damaged(&error))?;
+        let arrays = Arrays::of(&rows);
+        let known = arrays.and_then(|arrays| each(first, &arrays));
+        known.ok_or_else(|| input.damaged(&"holds a value that is none of ours"))?;
+        first += rows.num_rows() as u32;
+    }
+    Ok(())
 }
 
 fn repeated(mut identities: Vec<u64>) -> HashSet<u64> {
@@ -162,17 +179,16 @@ fn repeats(
     let mut first: HashSet<EventId> = HashSet::new();
     let mut dropped = vec![HashSet::new(); inputs.len()];
     for (number, input) in inputs.iter().enumerate() {
-        each_event(
-            input,
-            &mut |row, event| {
-                let id = event.id();
+        let each = &mut |begin: u32, rows: &Arrays<'_>| {
+            for index in 0..rows.rows() {
+                let id = rows.row(index).id()?;
                 if suspects.contains(&(id.0 as u64)) && !first.insert(id) {
-                    dropped[number].insert(row);
+                    dropped[number].insert(begin + index as u32);
                 }
-            },
-            pace,
-        )
-        .map_err(|failed| Input { number, what: failed })?;
+            }
+            Some(())
+        };
+        each_page(input, each, pace).map_err(|failed| Input { number, what: failed })?;
     }
     Ok(dropped)
 }

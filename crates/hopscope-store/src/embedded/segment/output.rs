@@ -1,0 +1,67 @@
+//! [`Output`]: a segment's events, key index and counts in the making, rows in their order.
+
+use super::arrays::Arrays;
+use super::columns::schema;
+use super::draft::Summed;
+use super::summary::Summing;
+use super::write::{index_rows, properties};
+use super::{SummaryRow, keys};
+use arrow_array::RecordBatch;
+use arrow_schema::ArrowError;
+use parquet::arrow::ArrowWriter;
+use parquet::errors::ParquetError;
+
+/// See the module.
+pub(super) struct Output {
+    writer: ArrowWriter<Summed>,
+    keys: keys::Writer,
+    summing: Summing,
+    rows: u32,
+    start_ns: Option<(i64, i64)>,
+}
+
+/// What was put in.
+pub(super) struct Put {
+    pub events: Summed,
+    pub keys: (Vec<u8>, Vec<keys::Part>),
+    pub summary: Option<Vec<SummaryRow>>,
+    pub rows: u32,
+    /// Earliest and latest start; zeros without rows.
+    pub start_ns: (i64, i64),
+}
+
+impl Output {
+    /// Writes events into that file.
+    pub fn new(file: Summed) -> Result<Self, ParquetError> {
+        let writer = ArrowWriter::try_new(file, schema(), Some(properties()))?;
+        let (keys, summing) = (keys::Writer::default(), Summing::default());
+        Ok(Self { writer, keys, summing, rows: 0, start_ns: None })
+    }
+
+    /// Adds rows behind those that there are.
+    pub fn push(&mut self, rows: &RecordBatch) -> Result<(), ArrowError> {
+        let odd = || ArrowError::InvalidArgumentError("holds a value that is none of ours".to_owned());
+        let arrays = Arrays::of(rows).ok_or_else(odd)?;
+        index_rows(&mut self.keys, self.rows, &arrays).ok_or_else(odd)?;
+        self.summing.add(&arrays);
+        let starts = (0..arrays.rows()).filter_map(|row| arrays.start_ns.at(row));
+        self.start_ns = starts.fold(self.start_ns, |range, start_ns| {
+            Some(
+                range.map_or((start_ns, start_ns), |(first, last)| (first.min(start_ns), last.max(start_ns))),
+            )
+        });
+        self.rows += arrays.rows() as u32;
+        self.writer.write(rows).map_err(|error| ArrowError::ExternalError(Box::new(error)))
+    }
+
+    /// All of it.
+    pub fn finish(self) -> Result<Put, ParquetError> {
+        Ok(Put {
+            events: self.writer.into_inner()?,
+            keys: self.keys.finish(),
+            summary: self.summing.finish(),
+            rows: self.rows,
+            start_ns: self.start_ns.unwrap_or_default(),
+        })
+    }
+}
