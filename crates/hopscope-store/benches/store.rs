@@ -5,8 +5,8 @@
 //!   generating and decoding took on its own thread is taken off.
 //! - `lookup`: one key, no time range, warm, everything sealed but the rest that is in memory.
 //!
-//! `cargo bench -p hopscope-store -- --records 5000000 [--folder DIR]`. Figures go to standard output, one JSON
-//! object a line.
+//! `cargo bench -p hopscope-store --bench store -- --records 5000000 [--folder DIR] [--merge no]`. Figures go to
+//! standard output, one JSON object a line. A folder that holds so many records already is only looked into.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "figures are this program's output")]
 
@@ -16,8 +16,12 @@ use hopscope_store::kit::random::Random;
 use hopscope_store::{Aggregation, Depth, Dimension, Page, Store};
 use hopscope_wire::workload::Workload;
 use hopscope_wire::{DecodeLimits, otlp};
+use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use rustix::time::{ClockId, clock_gettime};
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -35,6 +39,9 @@ const LOOKUP_P99_MS_MAX: f64 = 25.0;
 /// Of keys that no event has.
 const NOWHERE_P99_MS_MAX: f64 = 10.0;
 
+/// Kinds of keys that are looked up. W1 has no correlation ids.
+const KINDS: [&str; 7] = ["creation", "position", "business", "trace", "span", "children", "message_id"];
+
 fn main() {
     let records = argument("--records").and_then(|records| records.parse().ok()).unwrap_or(5_000_000);
     let temporary = tempfile::tempdir().expect("a folder");
@@ -48,13 +55,18 @@ fn argument(name: &str) -> Option<String> {
 }
 
 async fn run(records: usize, folder: &Path) {
-    let store = Arc::new(Embedded::open(folder, Options::default()).expect("open"));
-    let keys = fill(&store, records).await;
+    let compact = argument("--merge").is_none_or(|merge| merge != "no");
+    let options = || Options { compact, ..Options::default() };
+    let store = Arc::new(Embedded::open(folder, options()).expect("open"));
+    let there = store.status(&TENANT).map_or(0, |status| status.levels.iter().map(|level| level.rows).sum());
+    let keys = fill(&store, records, there > 0).await;
     figure("store_rss_after_fill", rss_mb(), "MB", None);
     let begin = Instant::now();
     store.seal().await.expect("sealed");
     eprintln!("rest sealed in {:.1} s", begin.elapsed().as_secs_f64());
-    merge(&store).await;
+    if compact {
+        merge(&store).await;
+    }
     let report = store.check(Depth::Full).await.expect("checked");
     assert_eq!(report.findings, [], "sound");
     let per_record = |bytes: u64| bytes as f64 / report.events as f64;
@@ -62,7 +74,8 @@ async fn run(records: usize, folder: &Path) {
     figure("store_key_bytes_per_record", per_record(folder_bytes(folder, ".keys")), "B", None);
     drop(store);
     let begin = Instant::now();
-    let store = Embedded::open(folder, Options::default()).expect("open");
+    columns(folder, report.events);
+    let store = Embedded::open(folder, options()).expect("open");
     figure("store_open", begin.elapsed().as_secs_f64() * 1e3, "ms", None);
     figure("store_rss_after_open", rss_mb(), "MB", None);
     for (name, keys) in keys {
@@ -108,10 +121,10 @@ async fn timed<T, F: Future<Output = T>>(name: &str, mut work: impl FnMut() -> F
 }
 
 /// Appends; gives back keys of every kind to look up.
-async fn fill(store: &Arc<Embedded>, records: usize) -> Vec<(&'static str, Vec<Key>)> {
+async fn fill(store: &Arc<Embedded>, records: usize, filled: bool) -> Vec<(&'static str, Vec<Key>)> {
     let mut workload = Workload::new(1);
     let mut random = Random(1);
-    let mut keys: [Vec<Key>; 5] = Default::default();
+    let mut keys: [Vec<Key>; KINDS.len()] = Default::default();
     let mut under_way = std::collections::VecDeque::new();
     let (mut own_cpu, mut appended, mut number) = (0.0, 0, 0);
     let (begin, begin_cpu) = (Instant::now(), cpu(ClockId::ProcessCPUTime));
@@ -127,6 +140,9 @@ async fn fill(store: &Arc<Embedded>, records: usize) -> Vec<(&'static str, Vec<K
         }
         own_cpu += cpu(ClockId::ThreadCPUTime) - begin_own;
         appended += batch.len();
+        if filled {
+            continue;
+        }
         let store = Arc::clone(store);
         under_way.push_back(tokio::spawn(async move { store.append(batch).await }));
         if under_way.len() >= IN_FLIGHT {
@@ -145,19 +161,12 @@ async fn fill(store: &Arc<Embedded>, records: usize) -> Vec<(&'static str, Vec<K
     let ns = store_cpu * 1e9 / appended as f64;
     figure("store_append_cpu", ns, "ns/event", None);
     figure("store_append_per_cpu_second", 1e9 / ns, "events/s", None);
-    let [creation, position, business, trace, span] = keys;
-    vec![
-        ("creation", creation),
-        ("position", position),
-        ("business", business),
-        ("trace", trace),
-        ("span", span),
-    ]
+    KINDS.into_iter().zip(keys).collect()
 }
 
-fn remember(batch: &Batch, random: &mut Random, keys: &mut [Vec<Key>; 5]) {
+fn remember(batch: &Batch, random: &mut Random, keys: &mut [Vec<Key>; KINDS.len()]) {
     let event = batch.event(random.below(batch.len() as u64) as usize);
-    let [creation, position, business, trace, span] = keys;
+    let [creation, position, business, trace, span, children, message_id] = keys;
     creation.extend(event.creation().map(Key::Creation));
     position.extend(event.position().map(|position| {
         Key::Position(Position {
@@ -171,6 +180,13 @@ fn remember(batch: &Batch, random: &mut Random, keys: &mut [Vec<Key>; 5]) {
     business.extend(event.keys().next().map(|key| Key::Business(key.to_owned())));
     trace.push(Key::Trace(event.trace()));
     span.push(Key::Span(event.span()));
+    children.push(Key::Children(event.parent()));
+    let id = Some(event.message_id()).filter(|id| !id.is_empty());
+    message_id.extend(id.map(|id| Key::MessageId {
+        system: String::new(),
+        destination: String::new(),
+        id: id.to_owned(),
+    }));
 }
 
 /// Looks these keys up, or as many that no event has. Of two rounds the second counts.
@@ -219,13 +235,35 @@ fn rss_mb() -> f64 {
     pages * 4_096.0 / 1e6
 }
 
+/// Bytes per record of every column that takes more than a hundredth of a byte.
+fn columns(folder: &Path, records: u64) {
+    let mut bytes: BTreeMap<String, i64> = BTreeMap::new();
+    for path in files(folder, ".parquet") {
+        let file = File::open(path).expect("open");
+        let reader = SerializedFileReader::new(file).expect("Parquet");
+        for column in reader.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns) {
+            *bytes.entry(column.column_path().string()).or_default() += column.compressed_size();
+        }
+    }
+    for (column, bytes) in bytes {
+        let per_record = bytes as f64 / records as f64;
+        if per_record >= 0.01 {
+            figure(&format!("store_bytes_per_record_of_{column}"), per_record, "B", None);
+        }
+    }
+}
+
 /// Bytes of the files below a folder of which the name ends so.
 fn folder_bytes(folder: &Path, ending: &str) -> u64 {
+    files(folder, ending).iter().filter_map(|path| path.metadata().ok()).map(|file| file.len()).sum()
+}
+
+fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let bytes = entries.map(|entry| match entry.metadata() {
-        Ok(metadata) if metadata.is_dir() => folder_bytes(&entry.path(), ending),
-        Ok(metadata) if entry.file_name().to_string_lossy().ends_with(ending) => metadata.len(),
-        _ => 0,
+    let below = entries.flat_map(|entry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => files(&entry.path(), ending),
+        Ok(_) if entry.file_name().to_string_lossy().ends_with(ending) => vec![entry.path()],
+        _ => Vec::new(),
     });
-    bytes.sum()
+    below.collect()
 }

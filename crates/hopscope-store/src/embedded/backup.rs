@@ -10,7 +10,6 @@ use super::export::with_suffix;
 use super::folder::io_error;
 use super::manifest::{self, SegmentEntry, Unreadable};
 use super::real_dir::RealDir;
-use super::segment::checked::BLOCK_BYTES;
 use super::segment::sums;
 use super::snapshot::tenants;
 use super::{LOCK_FILE, RESTORING, wal};
@@ -19,13 +18,19 @@ use hopscope_model::Tenant;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
 const LIST: &str = "BACKUP";
 const LOCK: &str = "BACKUP.lock";
 const MAGIC: &str = "hopscope-backup ";
 const FORMAT: u32 = 1;
+
+/// Bytes that are read and written at a time.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// Bytes of a block where only the checksum of the whole file counts.
+const WHOLE: u32 = 64 << 10;
 
 /// What a backup did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -171,7 +176,8 @@ impl Backup<'_> {
         let sums = sums.and_then(|bytes| sums::decode(&bytes).ok());
         for (number, name) in names.iter().enumerate() {
             let blocks = sums.as_ref().and_then(|sums| sums.blocks.get(number));
-            let (listed, of_file) = self.take(name, name)?;
+            let block_bytes = sums.as_ref().map_or(WHOLE, |sums| sums.head.block_bytes);
+            let (listed, of_file) = self.take(name, name, block_bytes)?;
             let sound = if number < 3 { blocks == Some(&of_file) } else { sums.is_some() };
             if !sound {
                 self.done.damaged.push(name.clone());
@@ -194,21 +200,21 @@ impl Backup<'_> {
 
     /// A file that goes on changing: it lies under a name of its own, beside that of the backup before.
     fn changing(&mut self, path: &str) -> Result<(), Error> {
-        let (bytes, sums) = summed(&self.from.join(path), None).map_err(io_error("cannot read a file"))?;
+        let (bytes, sums) = summed(&self.from.join(path), WHOLE, None).map_err(io_error("cannot read a file"))?;
         let stored = format!("{path}.{:08x}", sums.whole);
         let listed = Listed { path: path.to_owned(), stored: stored.clone(), bytes, crc32c: sums.whole };
         let (known, there) = (self.before.get(&stored), fs::metadata(self.to.join(&stored)));
         if known == Some(&listed) && there.is_ok_and(|there| there.len() == bytes) {
             self.files.push(listed);
         } else {
-            let (listed, _) = self.take(path, &stored)?;
+            let (listed, _) = self.take(path, &stored, WHOLE)?;
             self.files.push(listed);
         }
         Ok(())
     }
 
     /// Links or copies a file, and reads it back; its list entry and the checksums of its blocks.
-    fn take(&mut self, path: &str, stored: &str) -> Result<(Listed, Vec<u32>), Error> {
+    fn take(&mut self, path: &str, stored: &str, block_bytes: u32) -> Result<(Listed, Vec<u32>), Error> {
         let (from, to) = (self.from.join(path), self.to.join(stored));
         if self.before.contains_key(stored) {
             let message =
@@ -223,11 +229,11 @@ impl Backup<'_> {
         let linked =
             self.links && wal::log_of(file_name(path)).is_none() && fs::hard_link(&from, &to).is_ok();
         let (bytes, sums) = if linked {
-            summed(&to, None)
+            summed(&to, block_bytes, None)
         } else {
             let part = with_suffix(&to, ".part");
-            copy(&from, &part).and_then(|copied| {
-                let back = summed(&part, None)?;
+            copy(&from, &part, block_bytes).and_then(|copied| {
+                let back = summed(&part, block_bytes, None)?;
                 if back != copied {
                     return Err(io::Error::other("what was written reads differently"));
                 }
@@ -307,13 +313,15 @@ struct FileSums {
 }
 
 /// Length and checksums of a file; a copy of it goes to `out`.
-fn summed(path: &Path, mut out: Option<&mut fs::File>) -> io::Result<(u64, FileSums)> {
-    let mut file = fs::File::open(path)?;
-    let (mut len, mut sums, mut block) = (0, FileSums::default(), Vec::with_capacity(BLOCK_BYTES));
+fn summed(path: &Path, block_bytes: u32, out: Option<&mut fs::File>) -> io::Result<(u64, FileSums)> {
+    let mut file = BufReader::with_capacity(BUFFER_BYTES, fs::File::open(path)?);
+    let mut out = out.map(|out| BufWriter::with_capacity(BUFFER_BYTES, out));
+    let (mut len, mut sums, mut block) = (0, FileSums::default(), Vec::with_capacity(block_bytes as usize));
     loop {
         block.clear();
-        Read::by_ref(&mut file).take(BLOCK_BYTES as u64).read_to_end(&mut block)?;
+        Read::by_ref(&mut file).take(u64::from(block_bytes)).read_to_end(&mut block)?;
         if block.is_empty() {
+            out.as_mut().map_or(Ok(()), Write::flush)?;
             return Ok((len, sums));
         }
         len += block.len() as u64;
@@ -325,9 +333,9 @@ fn summed(path: &Path, mut out: Option<&mut fs::File>) -> io::Result<(u64, FileS
     }
 }
 
-fn copy(from: &Path, to: &Path) -> io::Result<(u64, FileSums)> {
+fn copy(from: &Path, to: &Path, block_bytes: u32) -> io::Result<(u64, FileSums)> {
     let mut out = fs::File::create(to)?;
-    let copied = summed(from, Some(&mut out))?;
+    let copied = summed(from, block_bytes, Some(&mut out))?;
     out.sync_all()?;
     Ok(copied)
 }
@@ -394,7 +402,7 @@ pub fn restore(from: &Path, data: &Path) -> Result<Restored, Error> {
         if let Some(folder) = to.parent() {
             fs::create_dir_all(folder).map_err(failed(file))?;
         }
-        let (bytes, sums) = copy(&from.join(&file.stored), &to).map_err(failed(file))?;
+        let (bytes, sums) = copy(&from.join(&file.stored), &to, WHOLE).map_err(failed(file))?;
         if (bytes, sums.whole) != (file.bytes, file.crc32c) {
             let message =
                 format!("a file of the backup is damaged: its checksum does not hold file={}", file.stored);

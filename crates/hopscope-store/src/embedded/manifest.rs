@@ -14,8 +14,8 @@ pub(crate) const NEW_FILE: &str = "MANIFEST.new";
 const MAGIC: &str = "hopscope-manifest ";
 
 /// The format that is written. Format 1 had segments of several days of receipt, no merged ones, and key indexes
-/// of their first format.
-pub(crate) const FORMAT: u32 = 2;
+/// of their first format; up to format 2 a checksum covered 64 KiB.
+pub(crate) const FORMAT: u32 = 3;
 
 /// Most bytes of a manifest: about 200,000 segments.
 const MANIFEST_BYTES_MAX: u64 = 64 << 20;

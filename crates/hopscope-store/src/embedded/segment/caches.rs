@@ -109,6 +109,16 @@ impl Caches {
         get_or_load(&self.blocks, &(file, block), load)
     }
 
+    /// Whether the block of a file is here; it does not count as a use of it.
+    pub fn has_block(&self, file: u64, block: u32) -> bool {
+        self.blocks.contains_key(&(file, block))
+    }
+
+    /// Keeps a block that was loaded along with another one.
+    pub fn keep_block(&self, file: u64, block: u32, bytes: Bytes) {
+        self.blocks.insert((file, block), bytes);
+    }
+
     /// What is decoded of a part of a file, loaded where it is not here; `load` says its bytes too.
     pub fn metadata<T: Send + Sync + 'static>(
         &self,

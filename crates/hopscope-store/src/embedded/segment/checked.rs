@@ -8,10 +8,15 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 use std::fmt;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::sync::Arc;
 
-/// Bytes that one checksum covers.
-pub(crate) const BLOCK_BYTES: usize = 64 << 10;
+/// Bytes that one checksum covers: what is read and verified to look at a few bytes of a file, and 0.1 % of it
+/// in checksums.
+pub(crate) const BLOCK_BYTES: usize = 4 << 10;
+
+/// Most bytes that are read from the disk at a time.
+const READ_BYTES_MAX: usize = 1 << 20;
 
 /// Stored bytes that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,9 +35,18 @@ impl fmt::Display for Damaged {
 
 impl std::error::Error for Damaged {}
 
-/// CRC32C of every block.
-pub(crate) fn block_sums(bytes: &[u8]) -> Vec<u32> {
-    bytes.chunks(BLOCK_BYTES).map(crc32c::crc32c).collect()
+/// The checksums of a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BlockSums {
+    /// Bytes that each covers, but for the last one.
+    pub block_bytes: usize,
+    /// CRC32C of every block.
+    pub sums: Vec<u32>,
+}
+
+/// CRC32C of every block of these bytes.
+pub(crate) fn block_sums(bytes: &[u8], block_bytes: usize) -> Vec<u32> {
+    bytes.chunks(block_bytes).map(crc32c::crc32c).collect()
 }
 
 /// A file with the checksums of its blocks. It is opened when a block is read that is in no cache, and closed
@@ -49,7 +63,7 @@ struct Inner {
     folder: String,
     name: String,
     len: u64,
-    sums: Box<[u32]>,
+    sums: BlockSums,
 }
 
 /// Where the open file is.
@@ -63,7 +77,7 @@ enum Opened {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.caches.forget(self.number, self.sums.len() as u32);
+        self.caches.forget(self.number, self.sums.sums.len() as u32);
     }
 }
 
@@ -74,7 +88,7 @@ impl CheckedFile {
         caches: &Arc<Caches>,
         place: (&str, &str),
         len: u64,
-        sums: Vec<u32>,
+        sums: BlockSums,
     ) -> Result<Self, Damaged> {
         Self::checked(Opened::InCaches(Arc::clone(dir)), caches, place, len, sums)
     }
@@ -84,7 +98,7 @@ impl CheckedFile {
         dir: &dyn Dir,
         (folder, name): (&str, &str),
         len: u64,
-        sums: Vec<u32>,
+        sums: BlockSums,
     ) -> Result<Self, Damaged> {
         let file = dir.open(&format!("{folder}/{name}"));
         let file =
@@ -98,7 +112,7 @@ impl CheckedFile {
         caches: &Arc<Caches>,
         (folder, name): (&str, &str),
         len: u64,
-        sums: Vec<u32>,
+        sums: BlockSums,
     ) -> Result<Self, Damaged> {
         let inner = Inner {
             opened,
@@ -107,11 +121,11 @@ impl CheckedFile {
             folder: folder.to_owned(),
             name: name.to_owned(),
             len,
-            sums: sums.into(),
+            sums,
         };
         let file = Self(Arc::new(inner));
         let actual = file.file()?.len().map_err(|error| file.damaged(format!("cannot read: {error}")))?;
-        if actual != len || file.0.sums.len() as u64 != len.div_ceil(BLOCK_BYTES as u64) {
+        if actual != len || file.0.sums.sums.len() as u64 != len.div_ceil(file.block_bytes()) {
             return Err(file.damaged(format!("wrong length bytes={actual} expected={len}")));
         }
         Ok(file)
@@ -140,43 +154,80 @@ impl CheckedFile {
         self.0.caches.metadata((self.0.number, part), load)
     }
 
+    fn block_bytes(&self) -> u64 {
+        self.0.sums.block_bytes as u64
+    }
+
     /// Bytes of a range, out of verified blocks.
     pub fn read(&self, start: u64, len: usize) -> Result<Bytes, Damaged> {
         let end = start
             .checked_add(len as u64)
             .filter(|end| *end <= self.0.len)
             .ok_or_else(|| self.damaged(format!("points outside of itself place={start} bytes={len}")))?;
-        let block = BLOCK_BYTES as u64;
+        let block = self.block_bytes();
         let numbers = start / block..end.div_ceil(block).max(start / block);
-        let part = |number: u64, bytes: Bytes| {
+        let part = |number: u64, bytes: &Bytes| {
             let from = start.saturating_sub(number * block) as usize;
             let to = (end - number * block).min(bytes.len() as u64) as usize;
-            bytes.slice(from..to)
+            from..to
         };
         if numbers.end - numbers.start == 1 {
-            return Ok(part(numbers.start, self.block(numbers.start)?));
+            let bytes = self.block(numbers.start, numbers.end)?;
+            return Ok(bytes.slice(part(numbers.start, &bytes)));
         }
         let mut bytes = BytesMut::with_capacity(len);
-        for number in numbers {
-            bytes.extend_from_slice(&part(number, self.block(number)?));
+        for number in numbers.clone() {
+            let block = self.block(number, numbers.end)?;
+            bytes.extend_from_slice(&block[part(number, &block)]);
         }
         Ok(bytes.freeze())
     }
 
-    fn block(&self, number: u64) -> Result<Bytes, Damaged> {
-        self.0.caches.block(self.0.number, number as u32, || self.load(number))
+    /// A block. Where it is in no cache, the blocks behind it, before `end`, that are in none either are read and
+    /// kept with it: they are wanted next.
+    fn block(&self, number: u64, end: u64) -> Result<Bytes, Damaged> {
+        let Inner { caches, number: file, .. } = &*self.0;
+        caches.block(*file, number as u32, || {
+            let end = end.min(number + (READ_BYTES_MAX / self.0.sums.block_bytes).max(1) as u64);
+            let known = (number + 1..end).find(|behind| caches.has_block(*file, *behind as u32));
+            let mut blocks = self.load(number..known.unwrap_or(end))?;
+            let mut own = None;
+            for (number, block) in (number..).zip(blocks.by_ref()) {
+                match own {
+                    None => own = Some(block?),
+                    Some(_) => caches.keep_block(*file, number as u32, block?),
+                }
+            }
+            Ok(own.unwrap_or_default())
+        })
     }
 
-    /// A block from the disk.
-    fn load(&self, number: u64) -> Result<Bytes, Damaged> {
-        let start = number * BLOCK_BYTES as u64;
-        let mut bytes = vec![0; (BLOCK_BYTES as u64).min(self.0.len - start) as usize];
+    /// Blocks from the disk, verified.
+    fn load(&self, numbers: Range<u64>) -> Result<impl Iterator<Item = Result<Bytes, Damaged>>, Damaged> {
+        let block = self.block_bytes();
+        let start = numbers.start * block;
+        let end = (numbers.end * block).min(self.0.len);
+        let mut bytes = vec![0; (end - start) as usize];
         let read = self.file()?.read_exact_at(start, &mut bytes);
         read.map_err(|error| self.damaged(format!("cannot read: {error}")))?;
-        match self.0.sums.get(number as usize) == Some(&crc32c::crc32c(&bytes)) {
-            true => Ok(bytes.into()),
-            false => Err(self.damaged(format!("checksum of a block does not hold block={number}"))),
-        }
+        let bytes = Bytes::from(bytes);
+        let mut number = numbers.start;
+        Ok(std::iter::from_fn(move || {
+            if number == numbers.end {
+                return None;
+            }
+            let from = ((number - numbers.start) * block) as usize;
+            let own = from..bytes.len().min(from + block as usize);
+            let sound = self.0.sums.sums.get(number as usize) == Some(&crc32c::crc32c(&bytes[own.clone()]));
+            number += 1;
+            if !sound {
+                let damaged = format!("checksum of a block does not hold block={}", number - 1);
+                return Some(Err(self.damaged(damaged)));
+            }
+            // A block that is kept must not hold those that were read with it.
+            let alone = own.len() == bytes.len();
+            Some(Ok(if alone { bytes.clone() } else { Bytes::copy_from_slice(&bytes[own]) }))
+        }))
     }
 
     fn file(&self) -> Result<Arc<dyn File>, Damaged> {
@@ -190,7 +241,11 @@ impl CheckedFile {
 
     /// Looks at every block on the disk.
     pub fn verify(&self) -> Result<(), Damaged> {
-        (0..self.0.sums.len() as u64).try_for_each(|number| self.load(number).map(drop))
+        let end = self.0.sums.sums.len() as u64;
+        let step = (READ_BYTES_MAX / self.0.sums.block_bytes).max(1);
+        (0..end).step_by(step).try_for_each(|from| {
+            self.load(from..end.min(from + step as u64))?.try_for_each(|block| block.map(drop))
+        })
     }
 }
 
@@ -223,7 +278,7 @@ pub(crate) struct Blocks {
 impl Read for Blocks {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.block.is_empty() {
-            let to_block_end = BLOCK_BYTES as u64 - self.place % BLOCK_BYTES as u64;
+            let to_block_end = self.file.block_bytes() - self.place % self.file.block_bytes();
             let len = to_block_end.min(self.file.0.len.saturating_sub(self.place));
             self.block = self.file.read(self.place, len as usize).map_err(io::Error::other)?;
             self.place += len;

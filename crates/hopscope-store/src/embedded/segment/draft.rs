@@ -1,12 +1,15 @@
 //! [`Draft`]: a segment that is being written. Nothing of it counts before a manifest names it.
 
-use super::checked::BLOCK_BYTES;
+use super::checked::{BLOCK_BYTES, block_sums};
 use super::keys::Part;
 use super::{Extra, SegmentId, sums};
 use crate::embedded::dir::{Dir, File, write_all};
 use crate::embedded::manifest::SegmentEntry;
 use std::io::{self, Write};
 use std::sync::Arc;
+
+/// Bytes that are written at a time.
+const WRITE_BYTES: usize = 16 * BLOCK_BYTES;
 
 /// The files of a segment on their way to the disk. What they are written over is an unfinished earlier try.
 pub(crate) struct Draft<'a> {
@@ -28,7 +31,7 @@ impl<'a> Draft<'a> {
 
     fn create(&self, name: &str) -> io::Result<Summed> {
         let file = self.dir.create(&format!("{}/{name}", self.folder))?;
-        Ok(Summed { file, block: Vec::with_capacity(BLOCK_BYTES), sums: Vec::new(), len: 0 })
+        Ok(Summed { file, pending: Vec::with_capacity(WRITE_BYTES), sums: Vec::new(), len: 0 })
     }
 
     /// Writes the other files and syncs all of it, the folder too. `head` is complete but for what is found out
@@ -81,24 +84,24 @@ pub(crate) fn remove_files(dir: &dyn Dir, folder: &str, id: SegmentId) -> io::Re
 /// A file that is written from its begin to its end, with the checksum of every block.
 pub(crate) struct Summed {
     file: Arc<dyn File>,
-    block: Vec<u8>,
+    pending: Vec<u8>,
     sums: Vec<u32>,
     len: u64,
 }
 
 impl Summed {
-    fn put_block(&mut self) -> io::Result<()> {
-        self.file.append(&self.block)?;
-        self.sums.push(crc32c::crc32c(&self.block));
-        self.len += self.block.len() as u64;
-        self.block.clear();
+    fn put(&mut self) -> io::Result<()> {
+        self.file.append(&self.pending)?;
+        self.sums.extend(block_sums(&self.pending, BLOCK_BYTES));
+        self.len += self.pending.len() as u64;
+        self.pending.clear();
         Ok(())
     }
 
     /// Length and checksums, after a sync.
     fn finish(mut self) -> io::Result<(u64, Vec<u32>)> {
-        if !self.block.is_empty() {
-            self.put_block()?;
+        if !self.pending.is_empty() {
+            self.put()?;
         }
         self.file.sync_data()?;
         Ok((self.len, self.sums))
@@ -107,10 +110,10 @@ impl Summed {
 
 impl Write for Summed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = bytes.len().min(BLOCK_BYTES - self.block.len());
-        self.block.extend_from_slice(&bytes[..taken]);
-        if self.block.len() == BLOCK_BYTES {
-            self.put_block()?;
+        let taken = bytes.len().min(WRITE_BYTES - self.pending.len());
+        self.pending.extend_from_slice(&bytes[..taken]);
+        if self.pending.len() == WRITE_BYTES {
+            self.put()?;
         }
         Ok(taken)
     }

@@ -129,13 +129,10 @@ impl Segment {
             return Err(damaged("checksum does not hold".to_owned()));
         }
         let sums = sums::decode(&bytes).map_err(|malformed| damaged(malformed.0.to_owned()))?;
-        let [event_blocks, key_blocks, extra_blocks] = sums.blocks;
-        let [event_len, key_len, extra_len] = sums.head.lens;
-        let open =
-            |name: &str, len: u64, sums: Vec<u32>| CheckedFile::open(dir, caches, (folder, name), len, sums);
-        let events = open(&events, event_len, event_blocks)?;
-        let key_file = open(&keys, key_len, key_blocks)?;
-        let extra = open(&extra, extra_len, extra_blocks)?;
+        let open = |number: usize, name: &str| {
+            CheckedFile::open(dir, caches, (folder, name), sums.head.lens[number], sums.of(number))
+        };
+        let (events, key_file, extra) = (open(0, &events)?, open(1, &keys)?, open(2, &extra)?);
         let keys = KeyIndex::new(key_file, entry.rows, sums.head.keys).map_err(damaged)?;
         let (dir, id, retired) = (Arc::clone(dir), entry.id(), AtomicBool::new(false));
         let remains = Remains { dir, tenant: tenant.clone(), id, retired };

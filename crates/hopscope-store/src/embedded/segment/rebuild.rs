@@ -43,8 +43,7 @@ impl<'a> Rebuild<'a> {
         let bytes = bytes.map_err(|error| damaged(format!("cannot read: {error}")))?;
         let sums = sums::decode(&bytes).map_err(|malformed| damaged(malformed.0.to_owned()))?;
         let verify = |number: usize, name: &str| {
-            let (len, blocks) = (sums.head.lens[number], sums.blocks[number].clone());
-            CheckedFile::alone(dir, (folder, name), len, blocks)?.verify()
+            CheckedFile::alone(dir, (folder, name), sums.head.lens[number], sums.of(number))?.verify()
         };
         verify(0, &events)?;
         let parts = Parts { keys: verify(1, &keys).is_err(), extra: verify(2, &extra).is_err() };
@@ -55,9 +54,9 @@ impl<'a> Rebuild<'a> {
     /// tallies are not in the events: they are lost with their file.
     pub fn finish(mut self, tenant: &Tenant) -> Result<SegmentEntry, RebuildError> {
         let [events_name, keys_name, extra_name, sums_name] = self.sums.head.entry.id().file_names();
-        let (lens, blocks) = (self.sums.head.lens, &self.sums.blocks);
+        let (lens, files) = (self.sums.head.lens, [0, 1, 2].map(|number| self.sums.of(number)));
         let read = |number: usize, name: &str| {
-            CheckedFile::alone(self.dir, (self.folder, name), lens[number], blocks[number].clone())
+            CheckedFile::alone(self.dir, (self.folder, name), lens[number], files[number].clone())
         };
         let events = read(0, &events_name)?;
         let mut built = Built::default();
@@ -81,7 +80,7 @@ impl<'a> Rebuild<'a> {
         let mut head = self.sums.head;
         head.lens = [events.len() as u64, keys.len() as u64, extra.len() as u64];
         head.entry.bytes = head.lens.iter().sum();
-        let blocks = [block_sums(&events), block_sums(&keys), block_sums(&extra)];
+        let blocks = [&events[..], &keys, &extra].map(|bytes| block_sums(bytes, head.block_bytes as usize));
         let sums = sums::Sums { head, blocks };
         let (bytes, mut entry) = (sums::encode(&sums), sums.head.entry);
         // The old checksums go with the old files: in between the segment is damaged, as it was before.

@@ -5,10 +5,13 @@
 
 use super::packed::Entry;
 use super::{PREFIX_SHIFT, ROWS_MAX, RUN_BITS, RUN_CODE_MAX};
-use crate::embedded::segment::checked::{BLOCK_BYTES, CheckedFile, Damaged};
+use crate::embedded::segment::checked::{CheckedFile, Damaged};
 use std::ops::Range;
 
 pub(super) const ENTRY_BYTES: usize = 8;
+
+/// Bytes of the file that have a fence: a block of checksums, in format 1.
+pub(super) const BLOCK_BYTES: usize = 64 << 10;
 
 /// Where the entries of a kind are, and the first in every block of the file that they are in.
 #[derive(Debug)]

@@ -1,5 +1,5 @@
 use super::super::Caches;
-use super::super::checked::block_sums;
+use super::super::checked::{BLOCK_BYTES, BlockSums, block_sums};
 use super::super::merged;
 use super::*;
 use crate::embedded::dir::{Dir, write_all};
@@ -16,7 +16,8 @@ fn opened(bytes: &[u8], rows: u32, parts: Vec<Part>) -> Result<KeyIndex, String>
     dir.make_dir("t").expect("made");
     write_all(&dir, "t/keys", bytes).expect("written");
     let (dir, caches): (Arc<dyn Dir>, _) = (Arc::new(dir), Arc::new(Caches::new(&Options::default())));
-    let file = CheckedFile::open(&dir, &caches, ("t", "keys"), bytes.len() as u64, block_sums(bytes));
+    let sums = BlockSums { block_bytes: BLOCK_BYTES, sums: block_sums(bytes, BLOCK_BYTES) };
+    let file = CheckedFile::open(&dir, &caches, ("t", "keys"), bytes.len() as u64, sums);
     let file = file.expect("sound");
     KeyIndex::new(file, rows, parts)
 }
@@ -97,7 +98,7 @@ fn an_index_of_format_1_is_read() {
         of_kind.entries.sort_unstable();
         let mut fences = Vec::new();
         for (number, entry) in of_kind.entries.iter().enumerate() {
-            if number == 0 || bytes.len() % super::super::checked::BLOCK_BYTES == 0 {
+            if number == 0 || bytes.len() % plain::BLOCK_BYTES == 0 {
                 fences.push(*entry);
             }
             bytes.extend_from_slice(&entry.to_le_bytes());
