@@ -25,6 +25,7 @@ impl Query {
                     });
                 }
             }
+            Term::Attribute { .. } => {}
         }
         keys
     }
@@ -44,7 +45,7 @@ fn rank(term: &Term) -> Option<u8> {
             let whole = matches!(value, Literal::Text(text) if !text.ends_with('*'));
             (*comparison == Comparison::Equal && whole).then_some(1)
         }
-        Term::Field { .. } => None,
+        Term::Field { .. } | Term::Attribute { .. } => None,
     }
 }
 

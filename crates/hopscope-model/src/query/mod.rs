@@ -5,9 +5,10 @@
 //! ```
 //!
 //! Words are separated by blanks and must all hold; `"..."` with backslash escapes keeps blanks together; a
-//! field with `-` before it must not hold. Text without a field is *recognised*: trace ids, span ids,
+//! field with `-` before it must not hold. `attr.NAME:value` is an attribute of any name. Text without a field is *recognised*: trace ids, span ids,
 //! `topic/partition/offset`, ... [`Query::parse_input`] also takes a whole log line.
 
+mod attribute;
 mod keys;
 mod log_line;
 mod parse;
@@ -50,6 +51,15 @@ pub enum Term {
         comparison: Comparison,
         /// What it is compared with.
         value: Literal,
+    },
+    /// `attr.name:value`: an attribute of the event or of its resource.
+    Attribute {
+        /// True for "not": no attribute of that name has that value.
+        negated: bool,
+        /// Its whole name.
+        name: String,
+        /// The text form of its value, compared as [`Literal::Text`] is: `*` alone is any value.
+        value: String,
     },
 }
 
@@ -180,6 +190,7 @@ impl Term {
             Self::Field { negated, field, comparison, value } => {
                 matches!(field, Field::State) || field_matches(*field, *comparison, value, event) != *negated
             }
+            Self::Attribute { negated, name, value } => attribute::matches(name, value, event) != *negated,
         }
     }
 }
@@ -234,13 +245,7 @@ impl Free {
 }
 
 fn field_matches(field: Field, comparison: Comparison, value: &Literal, event: EventRef<'_>) -> bool {
-    let text = |actual: &str| match value {
-        Literal::Text(wanted) => match wanted.strip_suffix('*') {
-            Some(prefix) => actual.starts_with(prefix),
-            None => actual == wanted,
-        },
-        _ => false,
-    };
+    let text = |actual: &str| matches!(value, Literal::Text(wanted) if text_matches(wanted, actual));
     let number =
         |actual: Option<i64>, wanted: i64| actual.is_some_and(|actual| comparison.holds(actual, wanted));
     match (field, value) {
@@ -258,6 +263,13 @@ fn field_matches(field: Field, comparison: Comparison, value: &Literal, event: E
         (Field::Attempt, Literal::Number(wanted)) => number(event.attempt().map(i64::from), *wanted),
         (Field::Duration | Field::Attempt, _) => false,
         (Field::State, _) => true,
+    }
+}
+
+fn text_matches(wanted: &str, actual: &str) -> bool {
+    match wanted.strip_suffix('*') {
+        Some(prefix) => actual.starts_with(prefix),
+        None => actual == wanted,
     }
 }
 

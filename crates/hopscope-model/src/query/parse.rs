@@ -1,6 +1,6 @@
 //! From text to [`Query`].
 
-use super::{Comparison, Field, Free, Literal, Query, Term, Time, log_line, recognise, time};
+use super::{Comparison, Field, Free, Literal, Query, Term, Time, attribute, log_line, recognise, time};
 use crate::reference::context_from_text;
 use crate::{Outcome, SpanId, Stage, State, TraceId};
 use std::fmt;
@@ -120,6 +120,10 @@ impl<'a> Cursor<'a> {
             query.terms.push(recognise::recognise(&text));
             return Ok(());
         }
+        if let Some(term) = self.attribute()? {
+            query.terms.push(term);
+            return Ok(());
+        }
         let bare = self.bare();
         if let Some(term) = recognise::special(bare) {
             self.take(bare.len());
@@ -154,6 +158,42 @@ impl<'a> Cursor<'a> {
             },
             (None, _) => self.word(negated, query),
         }
+    }
+
+    /// `attr.name:value`, `-attr."a name":value`; `None` where nothing is compared.
+    fn attribute(&mut self) -> Result<Option<Term>, ParseError> {
+        let begin = self.at;
+        let negated = self.rest().starts_with('-');
+        let Some(after) = self.rest()[usize::from(negated)..].strip_prefix(attribute::PREFIX) else {
+            return Ok(None);
+        };
+        self.at = self.text.len() - after.len();
+        let name = if after.starts_with('"') {
+            self.quoted()?
+        } else {
+            let ends = |c: char| separates(c) || matches!(c, ':' | '：' | '=' | '<' | '>' | '"');
+            let name = &after[..after.find(ends).unwrap_or(after.len())];
+            self.take(name.len());
+            name.to_owned()
+        };
+        let Some((operator, comparison)) = operator(self.rest()) else {
+            self.at = begin;
+            return Ok(None);
+        };
+        let fail = |message: String, hint: Option<String>| ParseError { at_byte: begin, message, hint };
+        if name.is_empty() {
+            return Err(fail("no name of an attribute".to_owned(), Some("attr.name:value".to_owned())));
+        }
+        if comparison != Comparison::Equal {
+            let hint = format!("attr.{name}:value");
+            return Err(fail(format!("attributes have no order name={name:?}"), Some(hint)));
+        }
+        self.take(operator.len());
+        let value = self.text_value()?;
+        if value.is_empty() {
+            return Err(fail(format!("no value field=attr.{name}"), Some(format!("attr.{name}:* for any"))));
+        }
+        Ok(Some(Term::Attribute { negated, name, value }))
     }
 
     fn word(&mut self, negated: bool, query: &mut Query) -> Result<(), ParseError> {
@@ -318,6 +358,11 @@ fn head(text: &str) -> (&str, Option<(&str, Comparison)>) {
     let end = text.find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '.' | '-'));
     let Some(end) = end else { return (text, None) };
     let (name, rest) = text.split_at(end);
+    (name, operator(rest))
+}
+
+/// The operator that the text begins with.
+fn operator(text: &str) -> Option<(&str, Comparison)> {
     let operators = [
         (">=", Comparison::GreaterOrEqual),
         ("<=", Comparison::LessOrEqual),
@@ -327,8 +372,8 @@ fn head(text: &str) -> (&str, Option<(&str, Comparison)>) {
         (":", Comparison::Equal),
         ("：", Comparison::Equal),
     ];
-    let found = operators.iter().find(|(operator, _)| rest.starts_with(operator));
-    (name, found.map(|(operator, comparison)| (&rest[..operator.len()], *comparison)))
+    let found = operators.iter().find(|(operator, _)| text.starts_with(operator));
+    found.map(|(operator, comparison)| (&text[..operator.len()], *comparison))
 }
 
 /// `name:value` with a lower-case name: a mistyped field. `ID:host-1`, `10:15` and `a=b` are words.

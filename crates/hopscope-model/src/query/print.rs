@@ -1,7 +1,7 @@
 //! From [`Query`] to text. What is printed reads back as the same query: each term is printed in the shortest
 //! form that does.
 
-use super::{Comparison, Free, Literal, Query, Term, Time, time};
+use super::{Comparison, Free, Literal, Query, Term, Time, attribute, time};
 use crate::MessageRef;
 use std::fmt;
 
@@ -63,6 +63,13 @@ impl fmt::Display for Term {
                 } else {
                     write!(f, "{head}{}", quoted(&text))
                 }
+            }
+            Self::Attribute { negated, name, value } => {
+                let head = format!("{}{}", if *negated { "-" } else { "" }, attribute::PREFIX);
+                let forms = [(name.clone(), value.clone()), (name.clone(), quoted(value))];
+                let mut forms = forms.map(|(name, value)| format!("{head}{name}:{value}")).into_iter();
+                let plain = forms.find(|form| reads_as(form, self));
+                f.write_str(&plain.unwrap_or_else(|| format!("{head}{}:{}", quoted(name), quoted(value))))
             }
         }
     }

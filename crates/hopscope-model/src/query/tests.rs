@@ -1,7 +1,7 @@
 //! What people type and paste, as a table; and the properties of the text form.
 
 use super::*;
-use crate::{Batch, BatchBuilder, Key, MessageEvent, Source, Stage, Tenant};
+use crate::{Batch, BatchBuilder, Key, MessageEvent, Source, Stage, Tenant, Value};
 use proptest::prelude::*;
 
 /// Input, and what it is taken for, in the query's own text form with every recognition spelled out.
@@ -104,6 +104,13 @@ const TABLE: &[(&str, &str)] = &[
     ("state:not_consumed_yet stage:settle system:kafka", "state:not_consumed_yet stage:settle system:kafka"),
     ("since:15m until:2026-11-21T08:00:00+01:00", "since:15m until:2026-11-21T07:00:00Z"),
     ("since:\"2026-11-21 08:00:00\"", "since:2026-11-21T08:00:00Z"),
+    ("attr.http.route:/orders", "attr.http.route:/orders"),
+    ("attr.http.route=/orders -attr.http.status：503", "attr.http.route:/orders -attr.http.status:503"),
+    ("attr.url:https://host/t/4bf92f3577b34da6a3ce929d0e0e4736", "attr.url:https://host/t/4bf92f3577b34da6a3ce929d0e0e4736"),
+    ("attr.place:orders/0/15", "attr.place:orders/0/15"),
+    ("attr.a/b:c attr.\"a b\":\"c d\"", "attr.a/b:c attr.\"a b\":\"c d\""),
+    ("attr.订单:*", "attr.订单:*"),
+    ("attr.alone", "word:attr.alone"),
     ("orders failed", "word:orders word:failed"),
     // Log lines.
     (
@@ -263,6 +270,12 @@ fn errors_say_where_and_what_next() {
             "only a field can be negated text=\"-orders\" at_byte=0; hint: to look for the text itself, quote it: \"-orders\"",
         ),
         (
+            "attr.size>5",
+            "attributes have no order name=\"size\" at_byte=0; hint: attr.size:value",
+        ),
+        ("attr.size:", "no value field=attr.size at_byte=0; hint: attr.size:* for any"),
+        ("attr.:5", "no name of an attribute at_byte=0; hint: attr.name:value"),
+        (
             "trace:xyz",
             "malformed value field=trace value=\"xyz\" at_byte=0; hint: trace:<32 hex>, span:<16 hex>, ctx:<trace>-<span>, msg:<reference>, word:<text>",
         ),
@@ -314,6 +327,13 @@ fn matching_follows_the_recognition() {
         start_ns: 5,
         duration_ns: Some(300_000_000),
         trace: TraceId::from_hex("4bf92f3577b34da6a3ce929d0e0e4736").expect("valid"),
+        attributes: vec![
+            ("http.route".into(), Value::Text("/orders".into())),
+            ("size".into(), Value::Int(-7)),
+            ("ratio".into(), Value::Double(1.0)),
+            ("late".into(), Value::Bool(true)),
+            ("tags".into(), Value::Json("[\"a\"]".into())),
+        ],
         ..MessageEvent::new(Stage::Send)
     };
     let batch = batch(&event);
@@ -330,6 +350,14 @@ fn matching_follows_the_recognition() {
         ("-service:payment duration>250ms", true),
         ("duration>300ms", false),
         ("state:unknown", true),
+        ("attr.http.route:/orders", true),
+        ("attr.http.route:/order", false),
+        ("attr.http.route:/or*", true),
+        ("attr.route:/orders", false),
+        ("attr.size:-7 attr.ratio:1 attr.late:true attr.tags:\"[\\\"a\\\"]\"", true),
+        ("attr.size:7", false),
+        ("-attr.size:7 -attr.nowhere:*", true),
+        ("-attr.size:*", false),
     ] {
         let query = Query::parse_input(text).expect("valid");
         assert_eq!(query.matches(batch.event(0), 10), expected, "{text}");
@@ -342,7 +370,7 @@ fn word() -> impl Strategy<Value = String> {
         "\\PC{0,12}",
         "[ :=<>|\"\\\\/@#\\-\\[\\]%a0，：]{0,8}",
         "[0-9a-fA-F]{16}|[0-9a-fA-F]{32}",
-        "(service|key|id|trace|word|msg|since|foo):[a-z0-9|\"]{0,4}",
+        "(service|key|id|trace|word|msg|since|foo|attr.a|-attr.b):[a-z0-9|\"]{0,4}",
         "[a-z]{1,3}/[0-9]?/[0-9]{1,3}",
     ]
 }
@@ -384,6 +412,9 @@ fn term() -> impl Strategy<Value = Term> {
     prop_oneof![
         free().prop_map(Term::Free),
         prop::collection::vec(free(), 2..5).prop_map(Term::AnyOf),
+        (any::<bool>(), word(), word()).prop_map(|(negated, name, value)| {
+            Term::Attribute { negated, name: format!("{name}n"), value: format!("{value}v") }
+        }),
         (prop::sample::select(texts.to_vec()), word(), any::<bool>()).prop_map(
             move |(name, text, negated)| {
                 field(name, Comparison::Equal, Literal::Text(format!("{text}v")))(negated)
