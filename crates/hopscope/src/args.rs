@@ -114,8 +114,8 @@ pub struct ServerArgs {
 #[derive(Debug, Args)]
 pub struct FindArgs {
     /// What to look for. Words are recognised (trace id, message id, topic/partition/offset, a log line);
-    /// fields narrow: `service:checkout dest:orders state:dead_lettered duration>250ms since:1h`. A term that
-    /// begins with `-` (not) comes after `--`.
+    /// fields narrow: `service:checkout dest:orders state:dead_lettered duration>250ms since:1h`, and so does any
+    /// attribute: `attr.http.route:/orders`. A term that begins with `-` (not) comes after `--`.
     #[arg(required = true)]
     pub query: Vec<String>,
     /// Most messages to print.

@@ -45,6 +45,7 @@ export const en = {
   'help.search.state': 'what went to the dead letters of a destination',
   'help.search.waiting': 'what a group has not consumed yet',
   'help.search.slow': 'slow handlers of a service in the last hour',
+  'help.search.attribute': 'an attribute of a span or of its resource, by its name; * at the end of a value stands for anything',
 
   'home.failures': 'Recent failures',
   'home.failures.none': 'No event failed in what is stored.',

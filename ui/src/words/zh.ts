@@ -46,6 +46,7 @@ export const zh: Record<Key, string> = {
   'help.search.state': '某个目的地进入死信的消息',
   'help.search.waiting': '某个消费组尚未消费的消息',
   'help.search.slow': '某个服务最近一小时的慢处理',
+  'help.search.attribute': '按名称查 Span 或其 Resource 的任一属性；值末尾的 * 代表任意内容',
 
   'home.failures': '最近的失败',
   'home.failures.none': '已存的事件中没有失败。',

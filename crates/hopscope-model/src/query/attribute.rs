@@ -1,6 +1,6 @@
 //! `attr.NAME:value`: what an event says beside its columns, its own attributes and those of its resource.
 
-use super::text_matches;
+use super::text_fits;
 use crate::{Attribute, Cell, EventRef, Texts};
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ pub(super) const PREFIX: &str = "attr.";
 pub(super) fn matches(name: &str, wanted: &str, event: EventRef<'_>) -> bool {
     let texts = event.batch().texts();
     let fits =
-        |(key, cell): &Attribute| texts.get(*key) == name && text_matches(wanted, &text_of(texts, *cell));
+        |(key, cell): &Attribute| texts.get(*key) == name && text_fits(wanted, &text_of(texts, *cell));
     event.own_attributes().iter().any(fits) || event.resource_attributes().iter().any(fits)
 }
 

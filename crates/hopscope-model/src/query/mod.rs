@@ -245,7 +245,7 @@ impl Free {
 }
 
 fn field_matches(field: Field, comparison: Comparison, value: &Literal, event: EventRef<'_>) -> bool {
-    let text = |actual: &str| matches!(value, Literal::Text(wanted) if text_matches(wanted, actual));
+    let text = |actual: &str| matches!(value, Literal::Text(wanted) if text_fits(wanted, actual));
     let number =
         |actual: Option<i64>, wanted: i64| actual.is_some_and(|actual| comparison.holds(actual, wanted));
     match (field, value) {
@@ -266,7 +266,8 @@ fn field_matches(field: Field, comparison: Comparison, value: &Literal, event: E
     }
 }
 
-fn text_matches(wanted: &str, actual: &str) -> bool {
+/// Whether a text is what was asked for: see [`Literal::Text`].
+pub fn text_fits(wanted: &str, actual: &str) -> bool {
     match wanted.strip_suffix('*') {
         Some(prefix) => actual.starts_with(prefix),
         None => actual == wanted,

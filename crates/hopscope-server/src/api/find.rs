@@ -215,7 +215,7 @@ fn recognised(query: &Query) -> Vec<Recognised> {
     let of = |term: &Term| match term {
         Term::Free(free) => vec![one(free)],
         Term::AnyOf(alternatives) => alternatives.iter().map(one).collect(),
-        Term::Field { .. } => Vec::new(),
+        Term::Field { .. } | Term::Attribute { .. } => Vec::new(),
     };
     query.terms.iter().flat_map(of).collect()
 }

@@ -26,6 +26,8 @@ pub(crate) struct Collect {
     /// Greatest on top: the first to go.
     heap: BinaryHeap<(Rank, At)>,
     more: bool,
+    /// Known to be of no use behind this start, whatever is in the heap.
+    bound: Option<i128>,
 }
 
 /// A place so turned that the smallest comes first in the answer.
@@ -33,7 +35,29 @@ type Rank = (i128, u128);
 
 impl Collect {
     pub fn new(direction: Direction, after: Option<Place>, rows_max: usize) -> Self {
-        Self { direction, after, rows_max: rows_max.max(1), heap: BinaryHeap::new(), more: false }
+        Self { direction, after, rows_max: rows_max.max(1), heap: BinaryHeap::new(), more: false, bound: None }
+    }
+
+    /// An empty one that takes what this one would, to be filled by another thread.
+    pub fn fork(&self) -> Self {
+        let full = self.heap.len() == self.rows_max && self.more;
+        let worst = self.heap.peek().filter(|_| full).map(|(worst, _)| worst.0);
+        let bound = self.bound.into_iter().chain(worst).min();
+        Self { heap: BinaryHeap::new(), more: false, bound, ..*self }
+    }
+
+    /// Takes over what a fork has taken.
+    pub fn absorb(&mut self, fork: Self) {
+        self.more |= fork.more;
+        fork.heap.into_iter().for_each(|(rank, at)| self.keep(rank, at));
+    }
+
+    /// Takes no more rows behind the worst of these, all of which match: see [`Self::best_of`].
+    pub fn bound_by(&mut self, rows: &[(i64, u32)]) {
+        let ranks = rows.iter().filter(|row| !self.is_at_cursor(row.0)).map(|row| self.rank_of_start(row.0));
+        if ranks.clone().count() > self.rows_max {
+            self.bound = self.bound.into_iter().chain(ranks.max()).min();
+        }
     }
 
     fn rank(&self, place: Place) -> Rank {
@@ -74,16 +98,19 @@ impl Collect {
     /// Of rows that all match, those that could be in the answer by their start alone.
     pub fn best_of(&self, mut rows: Vec<(i64, u32)>) -> Vec<(i64, u32)> {
         // Those at the cursor's own start may lie before it, and do not count towards the limit.
-        let at_cursor = |start: i64| self.after.is_some_and(|after| after.0 == start);
         let mut starts: Vec<i128> =
-            rows.iter().filter(|row| !at_cursor(row.0)).map(|row| self.rank_of_start(row.0)).collect();
+            rows.iter().filter(|row| !self.is_at_cursor(row.0)).map(|row| self.rank_of_start(row.0)).collect();
         if starts.len() > self.rows_max {
             // One more than fits, so that it is known that there is more.
             let (_, last, _) = starts.select_nth_unstable(self.rows_max);
             let last = *last;
-            rows.retain(|row| at_cursor(row.0) || self.rank_of_start(row.0) <= last);
+            rows.retain(|row| self.is_at_cursor(row.0) || self.rank_of_start(row.0) <= last);
         }
         rows
+    }
+
+    fn is_at_cursor(&self, start_ns: i64) -> bool {
+        self.after.is_some_and(|after| after.0 == start_ns)
     }
 
     fn rank_of_start(&self, start_ns: i64) -> i128 {
@@ -96,7 +123,8 @@ impl Collect {
     /// Once the answer is full and there is known to be more, only what is better than its worst matters.
     fn wants_rank(&self, start: i128) -> bool {
         let full = self.heap.len() == self.rows_max && self.more;
-        !full || self.heap.peek().is_none_or(|(worst, _)| start <= worst.0)
+        let within = self.bound.is_none_or(|bound| start <= bound);
+        within && (!full || self.heap.peek().is_none_or(|(worst, _)| start <= worst.0))
     }
 
     /// Takes a row where it belongs to the answer.
@@ -105,6 +133,10 @@ impl Collect {
         if self.after.is_some_and(|after| rank <= self.rank(after)) {
             return;
         }
+        self.keep(rank, at);
+    }
+
+    fn keep(&mut self, rank: Rank, at: At) {
         if self.heap.len() < self.rows_max {
             self.heap.push((rank, at));
             return;

@@ -1,7 +1,7 @@
 //! Aggregation over one tenant's folder, exact: from the summaries of segments where nothing is asked of single
 //! events, else by looking at every event in question.
 
-use super::candidates::{is_open, pages_in_question, rows_in_question};
+use super::candidates::{Split, is_open, pages_in_question, rows_in_question};
 use super::folder::Folder;
 use super::read::{Cancel, Read, Source};
 use super::segment::{FILTER, Failed, IDENTITY, Segment, SummaryRow, merged};
@@ -132,11 +132,13 @@ fn count_segment(aggregation: &Aggregation, segment: &Segment, cancel: &Cancel) 
     let in_question = rows_in_question(segment, &aggregation.query)?;
     let pages = pages_in_question(segment, &in_question, &aggregation.query, aggregation.now_ns)?;
     let ranges = merged(pages.into_iter().flat_map(|page| page.rows).collect());
+    let split = Split::of(&aggregation.query);
+    let ranges = split.rows_with(segment, ranges, cancel)?;
     let columns: &[&[&str]] = &[IDENTITY, FILTER, &["instance"]];
     let columns = if aggregation.by.contains(&Dimension::Instance) { columns } else { &columns[..2] };
     segment.read(&ranges, Some(columns), cancel, |read| {
         for event in read.batch.events() {
-            if aggregation.query.matches(event, aggregation.now_ns) {
+            if split.columns.matches(event, aggregation.now_ns) {
                 add(&mut rows, row_of(aggregation, &event));
             }
         }

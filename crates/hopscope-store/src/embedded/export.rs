@@ -3,7 +3,7 @@
 //!
 //! It is not a backup: progress and tallies are not events.
 
-use super::candidates::{pages_in_question, rows_in_question};
+use super::candidates::{Split, pages_in_question, rows_in_question};
 use super::folder::{Folder, io_error};
 use super::read::{Cancel, Read, Source};
 use super::segment::{FILTER, Failed, IDENTITY, Rows, Segment, decode, merged, ranges_of, schema};
@@ -125,9 +125,11 @@ fn matching(segment: &Segment, query: &Query, now_ns: i64, cancel: &Cancel) -> R
     }
     let pages = pages_in_question(segment, &rows_in_question(segment, query)?, query, now_ns)?;
     let ranges = merged(pages.into_iter().flat_map(|page| page.rows).collect());
+    let split = Split::of(query);
+    let ranges = split.rows_with(segment, ranges, cancel)?;
     let mut matching = Vec::new();
     segment.read(&ranges, Some(&[IDENTITY, FILTER]), cancel, |rows| {
-        let events = rows.batch.events().filter(|event| query.matches(*event, now_ns));
+        let events = rows.batch.events().filter(|event| split.columns.matches(*event, now_ns));
         matching.extend(events.map(|event| rows.numbers[event.index()]));
         Ok(())
     })?;

@@ -53,6 +53,8 @@ pub struct Options {
     pub files_open_max: usize,
     /// Most bytes that one read may hold beside its answer; one that needs more is refused with `Invalid`.
     pub read_bytes_max: usize,
+    /// Most threads that one read uses at a time.
+    pub read_threads_max: usize,
     /// Most tenants.
     pub tenants_max: usize,
 }
@@ -75,6 +77,7 @@ impl Default for Options {
             block_bytes_max: 64 << 20,
             files_open_max: 256,
             read_bytes_max: 128 << 20,
+            read_threads_max: 2,
             tenants_max: 1_000,
         }
     }

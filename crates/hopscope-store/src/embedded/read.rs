@@ -1,6 +1,8 @@
 //! Reads over one tenant's folder: every source proposes rows, the first of them in order are loaded.
 
-use super::candidates::{best_first, count, is_open, pages_in_question, rows_in_question};
+use super::candidates::{
+    Split, best_first, count, is_open, newest_starts, pages_in_question, rows_in_question,
+};
 use super::collect::{At, Collect, Direction};
 use super::fingerprint::{in_segments, of_key};
 use super::folder::Folder;
@@ -359,7 +361,8 @@ impl Read<'_> {
         let cancel = self.cancel.clone();
         let pages = segment.in_pages(&ranges).map_err(Failed::Damaged);
         let read = pages.and_then(|pages| {
-            best_first(collect, pages, |ranges, collect| {
+            let threads_max = self.folder.options.read_threads_max;
+            best_first(collect, pages, threads_max, |ranges, collect| {
                 segment.read(ranges, Some(&[IDENTITY, KEYS]), &cancel, |rows| {
                     for event in rows.batch.events().filter(|event| wanted(event)) {
                         let row = rows.numbers[event.index()];
@@ -387,22 +390,31 @@ impl Read<'_> {
         let rows = rows_in_question(segment, query)?;
         self.within_budget(size_of_val(&rows[..]))?;
         let pages = pages_in_question(segment, &rows, query, now_ns)?;
-        let (since, until) = query.range(now_ns);
-        best_first(collect, pages, |ranges, collect| {
-            let mut rows = segment.starts(ranges)?;
-            rows.retain(|(start, _)| (since..until).contains(start) && collect.wants_start(*start));
-            let rows = if is_open(query) { collect.best_of(rows) } else { rows };
-            let ranges = ranges_of(rows.into_iter().map(|(_, row)| row));
-            let columns: &[&[&str]] = if is_open(query) { &[IDENTITY] } else { &[IDENTITY, FILTER] };
-            segment.read(&ranges, Some(columns), &self.cancel, |rows| {
+        let (range, split) = (query.range(now_ns), Split::of(query));
+        let (cancel, threads_max) = (&self.cancel, self.folder.options.read_threads_max);
+        let offer = |ranges: &[Range<u32>], columns: &[&[&str]], collect: &mut Collect| {
+            segment.read(ranges, Some(columns), cancel, |rows| {
                 for event in rows.batch.events() {
-                    if collect.wants_start(event.start_ns()) && query.matches(event, now_ns) {
+                    if collect.wants_start(event.start_ns()) && split.columns.matches(event, now_ns) {
                         let at = At { source, row: rows.numbers[event.index()] };
                         collect.offer((event.start_ns(), event.id()), at);
                     }
                 }
                 Ok(())
             })
+        };
+        if is_open(query) {
+            let rows = newest_starts(segment, pages, range, collect)?;
+            let ranges = ranges_of(rows.into_iter().map(|(_, row)| row));
+            return offer(&ranges, &[IDENTITY], collect);
+        }
+        best_first(collect, pages, threads_max, |ranges, collect| {
+            let ranges = split.rows_with(segment, ranges.to_vec(), cancel)?;
+            let mut rows = segment.starts(&ranges)?;
+            rows.retain(|(start, _)| (range.0..range.1).contains(start) && collect.wants_start(*start));
+            let ranges = ranges_of(rows.into_iter().map(|(_, row)| row));
+            let columns: &[&[&str]] = if is_open(&split.columns) { &[IDENTITY] } else { &[IDENTITY, FILTER] };
+            offer(&ranges, columns, collect)
         })
     }
 

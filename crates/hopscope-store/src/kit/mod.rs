@@ -188,6 +188,8 @@ macro_rules! store_kit {
             search_is_paged_exactly_once,
             search_with_equal_times_is_paged_exactly_once,
             searches_every_field_as_the_query_matches,
+            searches_every_attribute_by_the_text_of_its_value,
+            searches_attributes_of_resources,
             searches_free_text_as_the_query_matches,
             searches_a_range_of_time,
             search_leaves_states_out,

@@ -6,7 +6,7 @@ use super::{NOW_NS, SECOND_NS};
 use hopscope_model::query::{Comparison, Field, Free, Literal, Term, Time};
 use hopscope_model::{
     Batch, BatchBuilder, Key, MessageEvent, Outcome, Position, Progress, ProgressKind, Query, Source, Spread,
-    Stage, Tally, Temporality, Tenant,
+    Stage, Tally, Temporality, Tenant, Value,
 };
 use std::ops::Range;
 
@@ -78,8 +78,22 @@ pub fn event(random: &mut Random) -> MessageEvent {
             1 => Outcome::Unknown,
             _ => Outcome::Failed { reason: random.name("reason-", 2) },
         },
+        attributes: (0..random.below(3)).map(|_| attribute(random)).collect(),
         ..MessageEvent::new(Stage::ALL[random.below(Stage::ALL.len() as u64) as usize])
     }
+}
+
+/// One attribute, of the kinds that look alike.
+fn attribute(random: &mut Random) -> (String, Value) {
+    let value = match random.below(6) {
+        0 => Value::Text("1".into()),
+        1 => Value::Int(random.below(3) as i64),
+        2 => Value::Double(random.below(3) as f64),
+        3 => Value::Bytes("01".into()),
+        4 => Value::Text("a \"word\"".into()),
+        _ => Value::Bool(true),
+    };
+    (format!("attribute.{}", random.below(2)), value)
 }
 
 /// One batch of up to `events_max` events and some progress, `number` seconds after now. Some events were sent
@@ -100,6 +114,7 @@ pub fn batch(random: &mut Random, number: i64, events_max: u64, sent: &mut Vec<M
                 keys: new.keys,
                 service: new.service,
                 outcome: new.outcome,
+                attributes: new.attributes,
                 ..first
             },
             None => new,
@@ -193,7 +208,15 @@ pub fn key(random: &mut Random) -> Key {
 
 /// One query of up to two terms.
 pub fn query(random: &mut Random) -> Query {
-    let terms = (0..random.below(3)).map(|_| if random.chance(2) { free(random) } else { field(random) });
+    let terms = (0..random.below(3)).map(|_| match random.below(5) {
+        0 => Term::Attribute {
+            negated: random.chance(3),
+            name: format!("attribute.{}", random.below(2)),
+            value: ["1", "0", "true", "01", "a \"word\"", "*"][random.below(6) as usize].into(),
+        },
+        1 | 2 => free(random),
+        _ => field(random),
+    });
     let terms = terms.collect();
     let mut time = || random.chance(3).then(|| Time::Ago(random.below(8) * SECOND_NS as u64));
     Query { terms, since: time(), until: time() }

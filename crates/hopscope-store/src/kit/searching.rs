@@ -2,8 +2,11 @@
 
 use super::build::context;
 use super::{NOW_NS, SECOND_NS, Subject, at, batch, copies, message};
+use crate::Aggregation;
 use hopscope_model::query::{Comparison, Field, Free, Literal, Term, Time};
-use hopscope_model::{Limits, MessageEvent, Position, Query, State};
+use hopscope_model::{
+    BatchBuilder, Cell, EventRow, Limits, MessageEvent, Position, Query, Source, State, Tenant,
+};
 
 fn orders() -> Vec<MessageEvent> {
     (1..=6)
@@ -39,6 +42,10 @@ async fn put_all(subject: &Subject, events: &[MessageEvent]) {
 
 fn terms(terms: impl IntoIterator<Item = Term>) -> Query {
     Query { terms: terms.into_iter().collect(), ..Query::default() }
+}
+
+fn attribute(negated: bool, name: &str, value: &str) -> Term {
+    Term::Attribute { negated, name: name.into(), value: value.into() }
 }
 
 fn field(negated: bool, field: Field, value: &str) -> Term {
@@ -113,6 +120,65 @@ pub async fn searches_every_field_as_the_query_matches(subject: Subject) {
     assert_eq!(check(&subject, &events, &both).await, 1);
     let contradiction = terms([field(false, Field::Key, "order-2"), field(false, Field::Key, "order-3")]);
     assert_eq!(check(&subject, &events, &contradiction).await, 0);
+}
+
+#[allow(missing_docs)]
+pub async fn searches_every_attribute_by_the_text_of_its_value(subject: Subject) {
+    let events = orders();
+    put_all(&subject, &events).await;
+    let attributes = [
+        ("text", "größer \"quoted\" \n", 18),
+        ("text", "größer*", 18),
+        ("text", "größer", 0),
+        ("int", "-7", 18),
+        ("int", "-70", 0),
+        ("int", "*", 18),
+        ("double", "0.1", 18),
+        ("bool", "true", 18),
+        ("bool", "false", 0),
+        ("bytes", "00ff", 18),
+        ("json", "[1,2,{\"a\":null}]", 18),
+        ("a", "null", 0),
+        ("nowhere", "*", 0),
+    ];
+    for (name, value, count) in attributes {
+        assert_eq!(check(&subject, &events, &terms([attribute(false, name, value)])).await, count, "{name}");
+        let not = check(&subject, &events, &terms([attribute(true, name, value)])).await;
+        assert_eq!(not, 18 - count, "-{name} {value}");
+    }
+    let both = terms([attribute(false, "int", "-7"), field(false, Field::Key, "order-2")]);
+    assert_eq!(check(&subject, &events, &both).await, 3);
+}
+
+#[allow(missing_docs)]
+pub async fn searches_attributes_of_resources(subject: Subject) {
+    let mut builder = BatchBuilder::new(Tenant::default(), Source::Otlp, NOW_NS);
+    for number in 0..12u64 {
+        let text = |builder: &mut BatchBuilder, text: &str| builder.intern(text);
+        let own = [(text(&mut builder, "own"), Cell::Int(number as i64 % 2))];
+        let zone = text(&mut builder, &format!("zone-{}", number % 3));
+        let shared = [(text(&mut builder, "zone"), Cell::Text(zone))];
+        let resource = if number < 9 { builder.resource(&shared) } else { 0 };
+        let span = context(1, number + 1).span;
+        let row = EventRow { span, start_ns: NOW_NS - number as i64, resource, ..EventRow::default() };
+        builder.push(row, &[], &[], &own);
+    }
+    subject.append(builder.finish()).await.expect("append");
+    let asked: [(&[Term], usize); 6] = [
+        (&[attribute(false, "zone", "zone-1")], 3),
+        (&[attribute(true, "zone", "zone-1")], 9),
+        (&[attribute(true, "zone", "*")], 3),
+        (&[attribute(false, "zone", "zone-1"), attribute(false, "own", "1")], 2),
+        (&[attribute(true, "zone", "zone-*"), attribute(false, "own", "1")], 2),
+        (&[attribute(false, "own", "zone-1")], 0),
+    ];
+    for (asked, count) in asked {
+        let query = terms(asked.iter().cloned());
+        assert_eq!(subject.all_found(&query, 2).await.len(), count, "{query}");
+        let counts = Aggregation { query, now_ns: NOW_NS, rows_max: 9, ..Aggregation::default() };
+        let counted: u64 = subject.aggregate(&counts).await.rows.iter().map(|row| row.events).sum();
+        assert_eq!(counted, count as u64, "{}", counts.query);
+    }
 }
 
 #[allow(missing_docs)]

@@ -5,7 +5,9 @@
 //! repeated names are kept.
 
 use hopscope_model::{Attribute, Cell, Texts, Value};
-use serde::de::{Deserializer, MapAccess, Visitor};
+use hopscope_model::query::text_fits;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 /// Appends the attributes as one JSON object.
@@ -84,6 +86,69 @@ impl<'de> Visitor<'de> for Object<'_> {
     }
 }
 
+/// Whether an attribute of that name has a value of that text form, see [`text_fits`]; `None` where the JSON is none
+/// of ours.
+pub(crate) fn has(json: &str, name: &str, wanted: &str) -> Option<bool> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let has = deserializer.deserialize_map(Asked { name, wanted }).ok()?;
+    deserializer.end().ok()?;
+    Some(has)
+}
+
+/// Texts one of which stands in the JSON of everything that [`has`] such an attribute.
+pub(crate) fn needles(name: &str, wanted: &str) -> Vec<String> {
+    let mut head = String::new();
+    quote(&mut head, name);
+    head.push(':');
+    if wanted.ends_with('*') {
+        return vec![head];
+    }
+    let quoted = |before: &str| {
+        let mut needle = format!("{head}{before}");
+        quote(&mut needle, wanted);
+        needle
+    };
+    let mut needles = vec![quoted(""), quoted("{\"$bytes\":"), quoted("{\"$json\":"), quoted("{\"$double\":")];
+    if wanted.parse::<i64>().is_ok() || wanted.parse::<bool>().is_ok() {
+        needles.push(format!("{head}{wanted}"));
+    }
+    if let Ok(number) = wanted.parse::<f64>() {
+        needles.push(format!("{head}{number:?}"));
+    }
+    needles
+}
+
+struct Asked<'a> {
+    name: &'a str,
+    wanted: &'a str,
+}
+
+impl<'de> Visitor<'de> for Asked<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of attributes")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
+        let mut has = false;
+        while let Some(key) = map.next_key::<Key<'de>>()? {
+            if key.0 == self.name {
+                let value = value_of(map.next_value()?);
+                let value = value.ok_or_else(|| serde::de::Error::custom("an odd value"))?;
+                has |= text_fits(self.wanted, &value.to_string());
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(has)
+    }
+}
+
+/// A key without a copy, where it has no escapes.
+#[derive(serde::Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
 fn value_of(json: serde_json::Value) -> Option<Value> {
     Some(match json {
         serde_json::Value::String(text) => Value::Text(text),
@@ -104,4 +169,46 @@ fn value_of(json: serde_json::Value) -> Option<Value> {
         }
         serde_json::Value::Null | serde_json::Value::Array(_) => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hopscope_model::{BatchBuilder, MessageEvent, Source, Stage, Tenant};
+    use proptest::prelude::*;
+
+    fn json_of(value: &Value) -> String {
+        let attributes = vec![("before".to_owned(), Value::Int(5)), ("a \"name\"".to_owned(), value.clone())];
+        let mut builder = BatchBuilder::new(Tenant::default(), Source::Otlp, 0);
+        builder.push_event(&MessageEvent { attributes, ..MessageEvent::new(Stage::Work) });
+        let batch = builder.finish();
+        let mut json = String::new();
+        write(&mut json, batch.texts(), batch.event(0).own_attributes());
+        json
+    }
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        let text = || prop_oneof!["[a-f0-9]{0,4}", "\\PC{0,6}", "[\"\\\\{\\[,:\n]{0,4}"];
+        prop_oneof![
+            text().prop_map(Value::Text),
+            text().prop_map(Value::Bytes),
+            text().prop_map(Value::Json),
+            any::<i64>().prop_map(Value::Int),
+            any::<f64>().prop_map(Value::Double),
+            prop::sample::select(vec![1.0, -0.0, 1e21, 1e300, f64::NAN, f64::INFINITY]).prop_map(Value::Double),
+            any::<bool>().prop_map(Value::Bool),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_has_a_value_holds_a_needle_of_it(value in any_value()) {
+            let (json, wanted) = (json_of(&value), value.to_string());
+            prop_assert_eq!(has(&json, "a \"name\"", &wanted), Some(true));
+            prop_assert!(needles("a \"name\"", &wanted).iter().any(|needle| json.contains(needle)), "{}", json);
+            prop_assert!(needles("a \"name\"", "*").iter().any(|needle| json.contains(needle)));
+            prop_assert_eq!(has(&json, "name", &wanted), Some(false));
+            prop_assert_eq!(has(&json, "a \"name\"", &format!("{wanted}?")), Some(false));
+        }
+    }
 }

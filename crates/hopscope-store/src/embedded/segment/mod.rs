@@ -3,7 +3,7 @@
 //! of the others). [`SegmentId`] says what they are named.
 
 mod arrays;
-mod attributes;
+pub(crate) mod attributes;
 mod caches;
 pub(crate) mod checked;
 mod columns;

@@ -255,6 +255,16 @@ impl Segment {
         self.reader(columns, Some(ranges))
     }
 
+    /// Some columns of these rows (in order, not overlapping), a page at a time.
+    pub fn columns(
+        &self,
+        columns: &[&str],
+        ranges: &[Range<u32>],
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, ArrowError>> + use<>, Damaged> {
+        self.events.caches().count_rows(ranges.iter().map(ExactSizeIterator::len).sum());
+        self.reader(Some(&[columns]), Some(ranges))
+    }
+
     fn reader(
         &self,
         columns: Option<&[&[&str]]>,

@@ -1,0 +1,120 @@
+//! Rows of a segment that have the attributes a query asks for. Attributes are one column of JSON: its bytes are
+//! searched as they are, and only what holds the bytes in question is read. Resources are few and shared by rows:
+//! each is looked at once.
+
+use super::needle::find;
+use crate::embedded::read::Cancel;
+use crate::embedded::segment::{Damaged, Failed, Segment, attributes, ranges_of};
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int32Type;
+use arrow_array::{Array, RecordBatch, StringArray};
+use hopscope_model::Query;
+use hopscope_model::query::Term;
+use std::ops::Range;
+
+/// The columns that attributes are in.
+const COLUMNS: &[&str] = &["attributes", "resource"];
+
+/// A query in two parts: what it asks of attributes, and what of columns.
+#[derive(Debug)]
+pub(in crate::embedded) struct Split {
+    attributes: Vec<Wanted>,
+    /// The query without its terms on attributes.
+    pub columns: Query,
+}
+
+/// A term on an attribute.
+#[derive(Debug)]
+struct Wanted {
+    negated: bool,
+    name: String,
+    value: String,
+    /// One of these stands in the JSON of every event that has it.
+    needles: Vec<String>,
+}
+
+impl Split {
+    pub fn of(query: &Query) -> Self {
+        let mut columns = query.clone();
+        let attributes = columns.terms.extract_if(.., |term| matches!(term, Term::Attribute { .. }));
+        let wanted = attributes.filter_map(|term| match term {
+            Term::Attribute { negated, name, value } => {
+                let needles = attributes::needles(&name, &value);
+                Some(Wanted { negated, name, value, needles })
+            }
+            Term::Free(_) | Term::AnyOf(_) | Term::Field { .. } => None,
+        });
+        Self { attributes: wanted.collect(), columns }
+    }
+
+    /// Of these rows (in order, not overlapping) those that have the attributes.
+    pub fn rows_with(
+        &self,
+        segment: &Segment,
+        ranges: Vec<Range<u32>>,
+        cancel: &Cancel,
+    ) -> Result<Vec<Range<u32>>, Failed> {
+        if self.attributes.is_empty() || ranges.is_empty() {
+            return Ok(ranges);
+        }
+        let odd = || segment.damaged(&"holds attributes that are none of ours");
+        let mut numbers = ranges.iter().flat_map(|range| range.clone());
+        let mut found: Vec<u32> = Vec::new();
+        for rows in segment.columns(COLUMNS, &ranges)? {
+            cancel.check()?;
+            let rows = rows.map_err(|error| segment.damaged(&error))?;
+            let mut fit = vec![true; rows.num_rows()];
+            for wanted in &self.attributes {
+                wanted.narrow(&rows, &mut fit).ok_or_else(odd)?;
+            }
+            let numbered = fit.into_iter().zip(numbers.by_ref());
+            found.extend(numbered.filter(|(fits, _)| *fits).map(|(_, number)| number));
+        }
+        match numbers.next() {
+            None => Ok(ranges_of(found.into_iter())),
+            Some(_) => Err(Damaged::into(segment.damaged(&"has fewer rows than it says"))),
+        }
+    }
+}
+
+impl Wanted {
+    /// Takes out the rows that do not satisfy the term; `None` where a value is none of ours.
+    fn narrow(&self, rows: &RecordBatch, fit: &mut [bool]) -> Option<()> {
+        let mut has = vec![false; fit.len()];
+        let shared = rows.column_by_name("resource")?.as_dictionary_opt::<Int32Type>()?;
+        let resources = shared.values().as_string_opt::<i32>()?;
+        let mut known: Vec<Option<bool>> = vec![None; resources.len()];
+        for (has, key) in has.iter_mut().zip(shared.keys()) {
+            let Some(key) = key else { continue };
+            let key = usize::try_from(key).ok()?;
+            let slot = known.get_mut(key)?;
+            if slot.is_none() {
+                *slot = Some(attributes::has(resources.value(key), &self.name, &self.value)?);
+            }
+            *has |= *slot == Some(true);
+        }
+        let own = rows.column_by_name("attributes")?.as_string_opt::<i32>()?;
+        for needle in &self.needles {
+            self.search(own, needle.as_bytes(), &mut has)?;
+        }
+        fit.iter_mut().zip(has).for_each(|(fits, has)| *fits &= has != self.negated);
+        Some(())
+    }
+
+    /// Marks the rows that have it among those that hold the needle.
+    fn search(&self, own: &StringArray, needle: &[u8], has: &mut [bool]) -> Option<()> {
+        let (bytes, ends) = (own.value_data(), &own.value_offsets()[1..]);
+        let until = usize::try_from(*ends.last()?).ok()?;
+        let mut at = usize::try_from(own.value_offsets()[0]).ok()?;
+        let mut row = 0;
+        while let Some(found) = find(bytes.get(at..until)?, needle) {
+            let found = at + found;
+            row += ends[row..].partition_point(|end| *end as usize <= found);
+            if !has[row] {
+                has[row] = attributes::has(own.value(row), &self.name, &self.value)?;
+            }
+            at = usize::try_from(ends[row]).ok()?;
+        }
+        Some(())
+    }
+}
