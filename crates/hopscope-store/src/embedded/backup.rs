@@ -200,7 +200,8 @@ impl Backup<'_> {
 
     /// A file that goes on changing: it lies under a name of its own, beside that of the backup before.
     fn changing(&mut self, path: &str) -> Result<(), Error> {
-        let (bytes, sums) = summed(&self.from.join(path), WHOLE, None).map_err(io_error("cannot read a file"))?;
+        let (bytes, sums) =
+            summed(&self.from.join(path), WHOLE, None).map_err(io_error("cannot read a file"))?;
         let stored = format!("{path}.{:08x}", sums.whole);
         let listed = Listed { path: path.to_owned(), stored: stored.clone(), bytes, crc32c: sums.whole };
         let (known, there) = (self.before.get(&stored), fs::metadata(self.to.join(&stored)));

@@ -15,9 +15,10 @@ use std::any::Any;
 use std::fmt;
 use std::hash::Hash;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use zstd::bulk::Decompressor;
 
 /// Parts of a file that metadata is of, at most.
 const PARTS_MAX: u8 = 16;
@@ -29,6 +30,12 @@ const PART_BYTES: usize = 32 << 10;
 /// hang all others.
 const LOAD_WAIT_MAX: Duration = Duration::from_millis(100);
 
+/// Most contexts of zstd that are kept for the next page, of about 100 KiB each.
+const CONTEXTS_MAX: usize = 16;
+
+/// Most bytes that a page may have: what Parquet has numbers for.
+const UNPACKED_BYTES_MAX: usize = i32::MAX as usize;
+
 /// See the module.
 pub(crate) struct Caches {
     blocks: Cache<(u64, u32), Bytes, ByBytes>,
@@ -36,6 +43,8 @@ pub(crate) struct Caches {
     files: Cache<u64, Arc<dyn File>>,
     numbers: AtomicU64,
     rows_read: AtomicU64,
+    /// Contexts of zstd that nobody uses just now.
+    idle: Mutex<Vec<Decompressor<'static>>>,
 }
 
 /// Something decoded, and the bytes of memory that it takes.
@@ -80,6 +89,7 @@ impl Caches {
             files: cache(options.files_open_max, options.files_open_max, UnitWeighter),
             numbers: AtomicU64::new(0),
             rows_read: AtomicU64::new(0),
+            idle: Mutex::default(),
         }
     }
 
@@ -97,6 +107,25 @@ impl Caches {
     #[cfg(test)]
     pub fn rows_read(&self) -> u64 {
         self.rows_read.load(Ordering::Relaxed)
+    }
+
+    /// What zstd made these bytes of, in one of the contexts that reads share: making one takes longer than to
+    /// decompress a page.
+    pub fn unpacked(&self, bytes: &[u8]) -> io::Result<Bytes> {
+        if bytes.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let len = Decompressor::upper_bound(bytes).filter(|len| *len <= UNPACKED_BYTES_MAX);
+        let len = len.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a page of an odd length"))?;
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let ready = idle().pop();
+        let mut context = ready.map_or_else(Decompressor::new, Ok)?;
+        let unpacked = context.decompress(bytes, len);
+        let mut idle = idle();
+        if idle.len() < CONTEXTS_MAX {
+            idle.push(context);
+        }
+        unpacked.map(Bytes::from)
     }
 
     /// The block of a file, loaded where it is not here.

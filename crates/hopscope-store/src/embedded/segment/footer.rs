@@ -1,9 +1,13 @@
 //! [`Footer`]: what a segment's Parquet file says of itself, and in which pages which times are.
 
 use super::checked::{CheckedFile, Damaged};
+use super::places::Places;
+use arrow_schema::Fields;
 use hopscope_model::UNKNOWN;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-use parquet::file::metadata::{PageIndexPolicy, RowGroupMetaData};
+use parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, RowGroupMetaData};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use std::ops::Range;
 
@@ -13,7 +17,12 @@ const SCHEMA_BYTES: usize = 24 << 10;
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Footer {
-    pub parquet: ArrowReaderMetadata,
+    /// Without its index of pages.
+    pub parquet: ParquetMetaData,
+    pub(super) places: Places,
+    fields: Fields,
+    /// All columns.
+    pub all: FieldLevels,
     /// Pages of the starts, in order of their rows.
     pub pages: Vec<Page>,
 }
@@ -39,12 +48,23 @@ impl Footer {
     /// Reads it, and says its bytes of memory.
     pub fn load(file: &CheckedFile, rows: u32, start_ns: (i64, i64)) -> Result<(Self, usize), Damaged> {
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
-        let parquet =
-            ArrowReaderMetadata::load(file, options).map_err(|error| file.damaged(error.to_string()))?;
+        let odd = |error: ParquetError| file.damaged(error.to_string());
+        let parquet = ArrowReaderMetadata::load(file, options).map_err(odd)?;
         // Without an index of pages all rows are as one page: slower, and as right.
         let pages = pages_of(&parquet, rows).unwrap_or_else(|| vec![Page { rows: 0..rows, start_ns }]);
-        let bytes = parquet.metadata().memory_size() + pages.len() * size_of::<Page>() + SCHEMA_BYTES;
-        Ok((Self { parquet, pages }, bytes))
+        let places = Places::new(parquet.metadata()).map_err(|what| file.damaged(what.to_owned()))?;
+        let fields = parquet.schema().fields().clone();
+        let parquet = (**parquet.metadata()).clone().into_builder().set_page_index(None).build();
+        let all = levels(&parquet, ProjectionMask::all(), &fields).map_err(odd)?;
+        let bytes = parquet.memory_size() + places.bytes() + pages.len() * size_of::<Page>() + SCHEMA_BYTES;
+        Ok((Self { parquet, places, fields, all, pages }, bytes))
+    }
+
+    /// Only these columns.
+    pub fn columns(&self, names: &[&[&str]]) -> Result<FieldLevels, ParquetError> {
+        let names = names.iter().flat_map(|names| names.iter().copied());
+        let mask = ProjectionMask::columns(self.parquet.file_metadata().schema_descr(), names);
+        levels(&self.parquet, mask, &self.fields)
     }
 
     /// The pages that these rows (in order, not overlapping) are in.
@@ -68,6 +88,14 @@ impl Footer {
         }
         found
     }
+}
+
+fn levels(
+    parquet: &ParquetMetaData,
+    mask: ProjectionMask,
+    fields: &Fields,
+) -> Result<FieldLevels, ParquetError> {
+    parquet_to_arrow_field_levels(parquet.file_metadata().schema_descr(), mask, Some(fields))
 }
 
 fn pages_of(parquet: &ArrowReaderMetadata, rows: u32) -> Option<Vec<Page>> {

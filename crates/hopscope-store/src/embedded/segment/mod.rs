@@ -14,6 +14,8 @@ mod id;
 pub(crate) mod keys;
 pub(crate) mod merge;
 mod output;
+mod pages;
+mod places;
 mod read;
 mod rebuild;
 mod summary;

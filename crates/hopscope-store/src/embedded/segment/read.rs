@@ -8,6 +8,7 @@ use super::decode::decode;
 use super::draft::remove_files;
 use super::footer::{Footer, InPage};
 use super::keys::KeyIndex;
+use super::pages::Pages;
 use super::{Extra, SegmentId, SummaryRow, sums};
 use crate::Error;
 use crate::embedded::dir::{Dir, read_all};
@@ -21,8 +22,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_schema::ArrowError;
 use hopscope_model::{Batch, Tenant};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -205,7 +205,7 @@ impl Segment {
         let count = ranges.iter().map(ExactSizeIterator::len).sum();
         let mut starts = Vec::with_capacity(count);
         let mut numbers = ranges.iter().flat_map(|range| range.clone());
-        for rows in self.reader(Some(&[&["start_ns"]]), Some(ranges))? {
+        for rows in self.reader(Some(&[&["start_ns"]]), ranges)? {
             let rows = rows.map_err(|error| self.damaged(&error))?;
             let column = rows.column(0).as_primitive_opt::<Int64Type>();
             let column = column.ok_or_else(|| self.damaged(&"a column has another type"))?;
@@ -232,7 +232,7 @@ impl Segment {
             return Ok(());
         }
         let mut numbers = ranges.iter().flat_map(|range| range.clone());
-        for rows in self.reader(columns, Some(ranges))? {
+        for rows in self.reader(columns, ranges)? {
             cancel.check()?;
             let rows = rows.map_err(|error| self.damaged(&error))?;
             self.events.caches().count_rows(rows.num_rows());
@@ -252,7 +252,7 @@ impl Segment {
         ranges: &[Range<u32>],
         columns: Option<&[&[&str]]>,
     ) -> Result<impl Iterator<Item = Result<RecordBatch, ArrowError>> + use<>, Damaged> {
-        self.reader(columns, Some(ranges))
+        self.reader(columns, ranges)
     }
 
     /// Some columns of these rows (in order, not overlapping), a page at a time.
@@ -262,28 +262,22 @@ impl Segment {
         ranges: &[Range<u32>],
     ) -> Result<impl Iterator<Item = Result<RecordBatch, ArrowError>> + use<>, Damaged> {
         self.events.caches().count_rows(ranges.iter().map(ExactSizeIterator::len).sum());
-        self.reader(Some(&[columns]), Some(ranges))
+        self.reader(Some(&[columns]), ranges)
     }
 
     fn reader(
         &self,
         columns: Option<&[&[&str]]>,
-        ranges: Option<&[Range<u32>]>,
+        ranges: &[Range<u32>],
     ) -> Result<ParquetRecordBatchReader, Damaged> {
-        let parquet = self.footer()?.parquet.clone();
-        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.events.clone(), parquet)
-            .with_batch_size(BATCH_ROWS);
-        if let Some(columns) = columns {
-            let names = columns.iter().flat_map(|names| names.iter().copied());
-            let mask = ProjectionMask::columns(builder.parquet_schema(), names);
-            builder = builder.with_projection(mask);
-        }
-        if let Some(ranges) = ranges {
-            let ranges = ranges.iter().map(|range| range.start as usize..range.end as usize);
-            let selection = RowSelection::from_consecutive_ranges(ranges, self.entry.rows as usize);
-            builder = builder.with_row_selection(selection);
-        }
-        builder.build().map_err(|error| self.damaged(&error))
+        let footer = self.footer()?;
+        let levels = columns.map(|names| footer.columns(names)).transpose();
+        let levels = levels.map_err(|error| self.damaged(&error))?;
+        let pages = Pages::new(self.events.clone(), Arc::clone(&footer), ranges);
+        let selection = Some(pages.selection(ranges));
+        let levels = levels.as_ref().unwrap_or(&footer.all);
+        ParquetRecordBatchReader::try_new_with_row_groups(levels, &pages, BATCH_ROWS, selection)
+            .map_err(|error| self.damaged(&error))
     }
 
     fn footer(&self) -> Result<Arc<Footer>, Damaged> {
