@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// Flips that are tried, spread over all files.
 const FLIPS: u64 = 132;
 
-/// Two segments and a log with three batches.
+/// A merged segment, one as it was sealed, and a log with two batches.
 fn disk() -> (SimDir, BTreeMap<String, MessageEvent>) {
     let disk = SimDir::new();
     let store = open(&disk);
@@ -35,9 +35,12 @@ fn disk() -> (SimDir, BTreeMap<String, MessageEvent>) {
             event.received_ns = NOW_NS + batch as i64;
             events.insert(event.id().to_string(), event);
         }
-        if batch < 2 {
+        if batch < 3 {
             store.freeze().expect("a new log");
             assert!(store.seal_one().expect("sealed"));
+        }
+        if batch == 1 {
+            assert!(store.compact_one(true).expect("merged"));
         }
     }
     (disk, events)
@@ -45,6 +48,50 @@ fn disk() -> (SimDir, BTreeMap<String, MessageEvent>) {
 
 fn open(disk: &SimDir) -> Driven {
     Driven::open(Arc::new(disk.clone()), Options::default()).expect("starts")
+}
+
+/// Of the files that a start opens, or that answers, a seal and a merge open: those that cannot be, by turns.
+const OPENS: [u64; 14] = [0, 1, 2, 3, 4, 5, 6, 8, 10, 13, 17, 22, 30, 40];
+
+#[test]
+fn a_file_that_cannot_be_opened_now_is_no_damage() {
+    let (disk, events) = disk();
+    // Every block is read from the disk, out of a file that is opened for it.
+    let options = Options { files_open_max: 0, block_bytes_max: 0, metadata_bytes_max: 0, ..Options::default() };
+    let open = |disk: &SimDir| Driven::open(Arc::new(disk.clone()), options.clone());
+    let check = |disk: &SimDir, what: &str| {
+        disk.mend();
+        let store = open(disk).expect("starts");
+        assert_eq!(inspect(&store, &events, what), (events.len(), true), "{what}");
+        assert_eq!(store.check(Depth::Full).expect("checks").findings, [], "{what}");
+        let aside = disk.files().into_iter().find(|(path, _)| path.contains("quarantine"));
+        assert_eq!(aside, None, "{what}");
+    };
+    let (mut refused, mut incomplete) = (0, 0);
+    for after in OPENS {
+        for (failure, times) in [(Failure::TooManyFiles, 9), (Failure::Broken, 1)] {
+            let fault = Fault { operation: Operation::Open, after, times, failure };
+            let starting = disk.copied();
+            starting.fail(fault);
+            refused += u64::from(open(&starting).is_err());
+            check(&starting, &format!("start {fault:?}"));
+            let running = disk.copied();
+            let store = open(&running).expect("starts");
+            running.fail(fault);
+            let what = format!("running {fault:?}");
+            let (found, complete) = inspect(&store, &events, &what);
+            assert!(found == events.len() || !complete, "{what}: {found} and no word");
+            incomplete += u64::from(!complete);
+            // What fails here is tried again, as the threads do.
+            let _ = store.freeze().and_then(|()| store.seal_one());
+            let _ = store.compact_one(true);
+            running.mend();
+            assert_eq!(inspect(&store, &events, &what), (events.len(), true), "{what}: mended");
+            drop(store);
+            check(&running, &what);
+        }
+    }
+    assert!(refused > 0 && incomplete > 0, "nothing was opened: this proves nothing");
 }
 
 /// Reads everything in every way, and holds it against what was stored.
@@ -83,11 +130,14 @@ fn a_sound_disk_answers_everything() {
     assert_eq!(open(&disk).check(Depth::Full).expect("checks").findings, []);
 }
 
-/// Files of all kinds: log, manifest, and four of a segment.
+/// Files of all kinds: log, manifest, and four each of a sealed and of a merged segment.
 fn files(disk: &SimDir) -> Vec<(String, usize)> {
     let files: Vec<_> = disk.files().into_iter().filter(|(path, _)| path != "LOCK").collect();
     for kind in [".wal", "MANIFEST", ".parquet", ".keys", ".extra", ".sums"] {
         assert!(files.iter().any(|(path, _)| path.ends_with(kind)), "no file {kind}");
+    }
+    for generation in ["-g0.parquet", "-g1.parquet"] {
+        assert_eq!(files.iter().filter(|(path, _)| path.ends_with(generation)).count(), 1, "{generation}");
     }
     files
 }
@@ -153,11 +203,25 @@ fn damage_in_one_log_record_costs_that_batch_only() {
     let findings = store.check(Depth::Quick).expect("checks").findings;
     assert_eq!(findings.len(), 1);
     assert_eq!(findings[0].events, Some(61));
-    assert_eq!(findings[0].received_ns, Some((NOW_NS + 2, NOW_NS + 2)));
+    assert_eq!(findings[0].received_ns, Some((NOW_NS + 3, NOW_NS + 3)));
     // The store goes on, and the damaged log is kept for whoever wants to look into it.
     store.commit(vec![kit::batch(NOW_NS, &[kit::event(8, 8, Stage::Work)])]).swap_remove(0).expect("stored");
     while store.seal_one().expect("sealed") {}
     assert!(bad.files().iter().any(|(path, _)| path.contains("quarantine/log-")));
+}
+
+#[test]
+fn a_lost_manifest_is_not_made_anew_without_the_segments_that_cannot_be_opened_now() {
+    let (disk, events) = disk();
+    hopscope_store::embedded::dir::Dir::remove(&disk, "default/MANIFEST").expect("removed");
+    for after in 0..8 {
+        let bad = disk.copied();
+        bad.fail(Fault { operation: Operation::Open, after, times: 1, failure: Failure::TooManyFiles });
+        drop(Driven::open(Arc::new(bad.clone()), Options::default()));
+        bad.mend();
+        let (found, _) = inspect(&open(&bad), &events, &format!("open {after}"));
+        assert_eq!(found, events.len(), "open {after}");
+    }
 }
 
 #[test]

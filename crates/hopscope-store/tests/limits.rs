@@ -19,6 +19,33 @@ fn one_process_per_folder() {
 }
 
 #[test]
+fn a_store_of_a_newer_version_is_refused_and_not_touched() {
+    let folder = tempfile::tempdir().expect("a folder");
+    kit::run(async {
+        let store = Embedded::open(folder.path(), Options::default()).expect("open");
+        store.append(kit::batch(NOW_NS, &kit::copies(1, 10, 1))).await.expect("stored");
+        store.seal().await.expect("sealed");
+    });
+    let manifest = folder.path().join("default/MANIFEST");
+    let text = std::fs::read_to_string(&manifest).expect("text");
+    let (_, body) = text.split_once('\n').expect("a first line");
+    let checksum = crc32c::crc32c_append(crc32c::crc32c(b"1000"), body.as_bytes());
+    let newer = format!("hopscope-manifest 1000 crc32c={checksum:08x}\n{body}");
+    std::fs::write(&manifest, &newer).expect("written");
+    let names = || -> Vec<_> {
+        let entries = std::fs::read_dir(folder.path().join("default")).expect("a folder");
+        entries.map(|entry| entry.expect("an entry").file_name()).collect()
+    };
+    let before = names();
+    let error = Embedded::open(folder.path(), Options::default()).expect_err("newer");
+    assert_eq!(error.kind, ErrorKind::Invalid);
+    assert!(error.message.contains("a newer hopscope format=1000 known="), "{error}");
+    assert!(error.message.contains("\nhint: "), "{error}");
+    assert_eq!(std::fs::read_to_string(&manifest).expect("text"), newer);
+    assert_eq!(names(), before);
+}
+
+#[test]
 fn a_file_is_no_folder() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     let error = Embedded::open(file.path(), Options::default()).expect_err("no folder");

@@ -49,7 +49,7 @@ impl Folder {
                         Depth::Quick => Ok(()),
                         Depth::Full => opened.verify(),
                     });
-                    if let Err(Damaged { file: name, what }) = sound
+                    if let Err(Damaged { file: name, what, .. }) = sound
                         && self.has_still(segment)
                     {
                         let received_ns = Some(segment.entry.received_ns);

@@ -36,7 +36,8 @@ pub trait Dir: Debug + Send + Sync + 'static {
     /// Makes the entries of a folder durable.
     fn sync_dir(&self, path: &str) -> io::Result<()>;
 
-    /// Bytes that can still be written to the file system it is on.
+    /// Bytes that can still be written to the file system it is on; the answer may be some moments old, so that
+    /// it can be asked before every write.
     fn free_space(&self) -> io::Result<u64>;
 
     /// Takes the lock of that file, for as long as the answer lives; `None` where another holds it.
@@ -68,10 +69,14 @@ pub trait File: Debug + Send + Sync + 'static {
 
 /// All bytes of a file that is known to be small enough.
 pub(crate) fn read_all(dir: &dyn Dir, path: &str, bytes_max: u64) -> io::Result<Vec<u8>> {
-    let file = dir.open(path)?;
+    read_whole(&*dir.open(path)?, bytes_max)
+}
+
+/// The same of a file that is open.
+pub(crate) fn read_whole(file: &dyn File, bytes_max: u64) -> io::Result<Vec<u8>> {
     let len = file.len()?;
     if len > bytes_max {
-        let message = format!("file is too long path={path} bytes={len} bytes_max={bytes_max}");
+        let message = format!("file is too long bytes={len} bytes_max={bytes_max}");
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }
     let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];

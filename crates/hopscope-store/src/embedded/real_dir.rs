@@ -6,13 +6,20 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// A folder of the operating system.
 #[derive(Debug)]
 pub struct RealDir {
     root: PathBuf,
+    /// What the system said of its free bytes, and when.
+    free: Mutex<Option<(Instant, u64)>>,
 }
+
+/// How long what the system said of free bytes holds: asking takes a system call, and within a second nobody
+/// writes as much as a store keeps in reserve.
+const FREE_SPACE_HOLDS: Duration = Duration::from_secs(1);
 
 impl RealDir {
     /// That folder, made where it is missing.
@@ -23,7 +30,7 @@ impl RealDir {
         if let Some(parent) = root.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             fs::File::open(parent)?.sync_all()?;
         }
-        Ok(Self { root })
+        Ok(Self { root, free: Mutex::default() })
     }
 }
 
@@ -68,8 +75,16 @@ impl Dir for RealDir {
     }
 
     fn free_space(&self) -> io::Result<u64> {
+        let mut known = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((asked, free)) = *known
+            && asked.elapsed() < FREE_SPACE_HOLDS
+        {
+            return Ok(free);
+        }
         let system = rustix::fs::statvfs(&self.root)?;
-        Ok(system.f_bavail.saturating_mul(system.f_frsize))
+        let free = system.f_bavail.saturating_mul(system.f_frsize);
+        *known = Some((Instant::now(), free));
+        Ok(free)
     }
 
     fn lock(&self, path: &str) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {

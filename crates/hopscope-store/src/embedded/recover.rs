@@ -111,8 +111,15 @@ impl Recovery<'_> {
     fn rebuild_manifest(&mut self) -> Result<bool, Error> {
         let names = self.names()?;
         let ids: BTreeSet<SegmentId> = names.iter().filter_map(|name| SegmentId::of_name(name)).collect();
-        let heads = ids.iter().filter_map(|id| Segment::head_of(&**self.dir, self.tenant, *id));
-        let heads: Vec<Head> = heads.collect();
+        let mut heads: Vec<Head> = Vec::new();
+        for id in ids {
+            match Segment::head_of(&**self.dir, self.tenant, id) {
+                Ok(head) => heads.push(head),
+                // One that cannot be looked at now is not one that was never finished: that would be removed.
+                Err(damaged) if damaged.passing => return Err(passing(&damaged)),
+                Err(_) => {}
+            }
+        }
         let logs: BTreeSet<u64> = names.iter().filter_map(|name| wal::log_of(name)).collect();
         let (segments, first_log) = pieced_together(heads, &logs);
         // A new tenant gets its manifest before its first log: where there is a log, there was a manifest.
@@ -133,7 +140,9 @@ impl Recovery<'_> {
         for entry in self.manifest.segments.clone() {
             match Segment::open(self.dir, self.tenant, &entry, caches) {
                 Ok(segment) => segments.push(Arc::new(segment)),
-                Err(Damaged { file, what }) => {
+                // What cannot be looked at now may be sound: nothing is changed.
+                Err(damaged) if damaged.passing => return Err(passing(&damaged)),
+                Err(Damaged { file, what, .. }) => {
                     for name in entry.id().file_names() {
                         self.put_aside(&name)?;
                     }
@@ -188,6 +197,14 @@ fn pieced_together(heads: Vec<Head>, logs: &BTreeSet<u64>) -> (Vec<SegmentEntry>
     let mut segments: Vec<SegmentEntry> = heads.into_iter().filter(counts).map(|head| head.entry).collect();
     segments.sort_by_key(SegmentEntry::id);
     (segments, first_log)
+}
+
+/// A file that cannot be looked at, and may be sound.
+pub(crate) fn passing(damaged: &Damaged) -> Error {
+    let message = format!(
+        "{damaged}\nhint: it is not known whether it is damaged: mend what stands in the way, and start again"
+    );
+    Error::new(ErrorKind::Unavailable, message)
 }
 
 /// Moves a file of a tenant's folder into quarantine, where it is there.

@@ -9,7 +9,7 @@ use super::dir::Dir;
 use super::folder::io_error;
 use super::manifest::{self, Gap, Manifest, Unreadable};
 use super::real_dir::RealDir;
-use super::recover::QUARANTINE;
+use super::recover::{QUARANTINE, passing};
 use super::segment::{Damaged, Rebuild, RebuildError, SegmentId};
 use super::snapshot::{self, Snapshot};
 use super::{Embedded, LOCK_FILE, Options};
@@ -136,6 +136,7 @@ impl<'a> Repair<'a> {
                     self.changed = true;
                 }
                 Ok(_) => {}
+                Err(damaged) if damaged.passing => return Err(passing(&damaged)),
                 Err(damaged) => {
                     // Opening looks at footers only: what is damaged deeper is put aside here, as it would be.
                     for name in entry.id().file_names() {
@@ -143,7 +144,7 @@ impl<'a> Repair<'a> {
                             .map_err(io_error("cannot move a damaged file into quarantine"))?;
                     }
                     done.push(self.lost(&damaged, entry.rows));
-                    let Damaged { file, what } = damaged;
+                    let Damaged { file, what, .. } = damaged;
                     let (received_ns, events) = (Some(entry.received_ns), Some(u64::from(entry.rows)));
                     manifest.gaps.retain(|gap| gap.file != file);
                     manifest.gaps.push(Gap { file, what, received_ns, events });

@@ -64,6 +64,10 @@ impl Folder {
                 Err(Failed::Damaged(damaged)) => damage.push(self.note(damaged, segment)),
             }
         }
+        if damage.iter().any(|damaged| damaged.passing) {
+            // Whether that segment has them is asked again.
+            return Ok(damage);
+        }
         table.write().settle(until, sealed_already);
         Ok(damage)
     }
@@ -75,7 +79,11 @@ impl Folder {
         let state = self.state();
         let Some(table) = state.frozen.first() else { return Ok(false) };
         let rows = table.read().rows() as u32;
-        self.settle(table, rows, &state.segments, &Cancel::default())?;
+        let damage = self.settle(table, rows, &state.segments, &Cancel::default())?;
+        if let Some(damaged) = damage.iter().find(|damaged| damaged.passing) {
+            // What is sealed without asking every segment could count twice.
+            return Err(Error::new(crate::ErrorKind::Unavailable, damaged.to_string()));
+        }
         let entries = segment::write::write(&*self.dir, &self.tenant, table.log, &table.read());
         let entries = entries.map_err(io_error("cannot write a segment"))?;
         let segments: Vec<Arc<Segment>> =
@@ -136,6 +144,9 @@ impl Folder {
 
     /// Remembers damage that a read came upon, so that every later answer says it.
     pub(super) fn note(&self, damaged: Damaged, segment: &Segment) -> Damaged {
+        if damaged.passing {
+            return damaged;
+        }
         let gap = Gap {
             file: damaged.file.clone(),
             what: damaged.what.clone(),

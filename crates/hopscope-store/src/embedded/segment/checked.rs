@@ -10,6 +10,7 @@ use std::fmt;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Bytes that one checksum covers: what is read and verified to look at a few bytes of a file, and 0.1 % of it
 /// in checksums.
@@ -25,6 +26,23 @@ pub(crate) struct Damaged {
     pub file: String,
     /// One sentence.
     pub what: String,
+    /// The system had no means to look, the bytes may be sound: it is no reason to put a file aside, nor to
+    /// remember anything.
+    pub passing: bool,
+}
+
+impl Damaged {
+    /// A file that does not hold what it should.
+    pub fn new(file: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { file: file.into(), what: what.into(), passing: false }
+    }
+
+    /// A file that could not be opened. One that is gone is damage; everything else (no descriptors, no rights,
+    /// a device that is away) says nothing of what it holds.
+    pub fn unopened(file: impl Into<String>, error: &io::Error) -> Self {
+        let passing = error.kind() != io::ErrorKind::NotFound;
+        Self { passing, ..Self::new(file, format!("cannot open: {error}")) }
+    }
 }
 
 impl fmt::Display for Damaged {
@@ -64,6 +82,9 @@ struct Inner {
     name: String,
     len: u64,
     sums: BlockSums,
+    /// The last time that it was read it could not be opened. An error of a library that reads through this file
+    /// is text by the time it is seen.
+    unopened: AtomicBool,
 }
 
 /// Where the open file is.
@@ -101,8 +122,7 @@ impl CheckedFile {
         sums: BlockSums,
     ) -> Result<Self, Damaged> {
         let file = dir.open(&format!("{folder}/{name}"));
-        let file =
-            file.map_err(|error| Damaged { file: name.to_owned(), what: format!("cannot open: {error}") })?;
+        let file = file.map_err(|error| Damaged::unopened(name, &error))?;
         let caches = Arc::new(Caches::new(&Options::default()));
         Self::checked(Opened::Held(file), &caches, (folder, name), len, sums)
     }
@@ -122,6 +142,7 @@ impl CheckedFile {
             name: name.to_owned(),
             len,
             sums,
+            unopened: AtomicBool::new(false),
         };
         let file = Self(Arc::new(inner));
         let actual = file.file()?.len().map_err(|error| file.damaged(format!("cannot read: {error}")))?;
@@ -140,9 +161,10 @@ impl CheckedFile {
         &self.0.caches
     }
 
-    /// Damage of this file.
+    /// Damage of this file; where it could not even be opened, that.
     pub fn damaged(&self, what: String) -> Damaged {
-        Damaged { file: self.0.name.clone(), what }
+        let passing = self.0.unopened.swap(false, Ordering::Relaxed);
+        Damaged { passing, ..Damaged::new(&self.0.name, what) }
     }
 
     /// What is decoded of a part of it; `load` says its bytes of memory too.
@@ -236,7 +258,11 @@ impl CheckedFile {
             Opened::Held(file) => return Ok(Arc::clone(file)),
             Opened::InCaches(dir) => self.0.caches.file(*number, || dir.open(&format!("{folder}/{name}"))),
         };
-        file.map_err(|error| self.damaged(format!("cannot open: {error}")))
+        file.map_err(|error| {
+            let damaged = Damaged::unopened(name, &error);
+            self.0.unopened.store(damaged.passing, Ordering::Relaxed);
+            damaged
+        })
     }
 
     /// Looks at every block on the disk.

@@ -11,7 +11,7 @@ use super::keys::KeyIndex;
 use super::pages::Pages;
 use super::{Extra, SegmentId, SummaryRow, sums};
 use crate::Error;
-use crate::embedded::dir::{Dir, read_all};
+use crate::embedded::dir::{Dir, read_whole};
 use crate::embedded::fingerprint::Kind;
 use crate::embedded::frame;
 use crate::embedded::ints::Malformed;
@@ -121,10 +121,9 @@ impl Segment {
         caches: &Arc<Caches>,
     ) -> Result<Self, Damaged> {
         let [events, keys, extra, sums_name] = entry.id().file_names();
-        let damaged = |what: String| Damaged { file: sums_name.clone(), what };
+        let damaged = |what: String| Damaged::new(&sums_name, what);
         let folder = tenant.name();
-        let bytes = read_all(&**dir, &format!("{folder}/{sums_name}"), sums::SUMS_BYTES_MAX);
-        let bytes = bytes.map_err(|error| damaged(format!("cannot read: {error}")))?;
+        let bytes = read_sums(&**dir, folder, &sums_name)?;
         if crc32c::crc32c(&bytes) != entry.sums_crc32c {
             return Err(damaged("checksum does not hold".to_owned()));
         }
@@ -151,20 +150,18 @@ impl Segment {
 
     /// What it is, as its own file of checksums says.
     pub fn head(&self) -> Result<sums::Head, Damaged> {
-        let [.., sums_name] = self.id().file_names();
-        let head = Self::head_of(&*self.remains.dir, &self.tenant, self.id());
-        head.ok_or_else(|| Damaged { file: sums_name, what: "cannot be read again".to_owned() })
+        Self::head_of(&*self.remains.dir, &self.tenant, self.id())
     }
 
     /// What a complete segment's own file of checksums says of it: to rebuild a lost manifest.
-    pub fn head_of(dir: &dyn Dir, tenant: &Tenant, id: SegmentId) -> Option<sums::Head> {
+    pub fn head_of(dir: &dyn Dir, tenant: &Tenant, id: SegmentId) -> Result<sums::Head, Damaged> {
         let [.., sums_name] = id.file_names();
-        let path = format!("{}/{sums_name}", tenant.name());
-        let bytes = read_all(dir, &path, sums::SUMS_BYTES_MAX).ok()?;
-        let mut head = sums::decode(&bytes).ok()?.head;
+        let bytes = read_sums(dir, tenant.name(), &sums_name)?;
+        let odd = |what: &str| Damaged::new(&sums_name, what);
+        let mut head = sums::decode(&bytes).map_err(|malformed| odd(malformed.0))?.head;
         head.entry.bytes += bytes.len() as u64;
         head.entry.sums_crc32c = crc32c::crc32c(&bytes);
-        (head.entry.id() == id).then_some(head)
+        if head.entry.id() == id { Ok(head) } else { Err(odd("is of another segment")) }
     }
 
     /// The index by key.
@@ -298,9 +295,15 @@ impl Segment {
 
     /// Damage of the file of events.
     pub fn damaged(&self, what: &dyn std::fmt::Display) -> Damaged {
-        let [events, ..] = self.entry.id().file_names();
-        Damaged { file: events, what: what.to_string() }
+        self.events.damaged(what.to_string())
     }
+}
+
+/// A segment's file of checksums.
+pub(super) fn read_sums(dir: &dyn Dir, folder: &str, name: &str) -> Result<Vec<u8>, Damaged> {
+    let file = dir.open(&format!("{folder}/{name}")).map_err(|error| Damaged::unopened(name, &error))?;
+    let bytes = read_whole(&*file, sums::SUMS_BYTES_MAX);
+    bytes.map_err(|error| Damaged::new(name, format!("cannot read: {error}")))
 }
 
 /// Ranges in order, those that touch put together.

@@ -5,7 +5,7 @@ use super::checked::{CheckedFile, Damaged, block_sums};
 use super::summary::Summing;
 use super::write::index_rows;
 use super::{Extra, SegmentId, keys, sums};
-use crate::embedded::dir::{Dir, read_all, write_all};
+use crate::embedded::dir::{Dir, write_all};
 use crate::embedded::frame;
 use crate::embedded::manifest::SegmentEntry;
 use hopscope_model::{BatchBuilder, Source, Tenant};
@@ -38,15 +38,18 @@ impl<'a> Rebuild<'a> {
     /// Where there is nothing to build from: its checksums or its events are damaged.
     pub fn look(dir: &'a dyn Dir, folder: &'a str, id: SegmentId) -> Result<Self, Damaged> {
         let [events, keys, extra, sums_name] = id.file_names();
-        let damaged = |what: String| Damaged { file: sums_name.clone(), what };
-        let bytes = read_all(dir, &format!("{folder}/{sums_name}"), sums::SUMS_BYTES_MAX);
-        let bytes = bytes.map_err(|error| damaged(format!("cannot read: {error}")))?;
+        let damaged = |what: String| Damaged::new(&sums_name, what);
+        let bytes = super::read::read_sums(dir, folder, &sums_name)?;
         let sums = sums::decode(&bytes).map_err(|malformed| damaged(malformed.0.to_owned()))?;
         let verify = |number: usize, name: &str| {
             CheckedFile::alone(dir, (folder, name), sums.head.lens[number], sums.of(number))?.verify()
         };
         verify(0, &events)?;
-        let parts = Parts { keys: verify(1, &keys).is_err(), extra: verify(2, &extra).is_err() };
+        let broken = |verified: Result<(), Damaged>| match verified {
+            Err(damaged) if damaged.passing => Err(damaged),
+            verified => Ok(verified.is_err()),
+        };
+        let parts = Parts { keys: broken(verify(1, &keys))?, extra: broken(verify(2, &extra))? };
         Ok(Self { dir, folder, sums, parts })
     }
 
@@ -125,7 +128,7 @@ struct Built {
 
 impl Built {
     fn read(&mut self, events: CheckedFile, name: &str) -> Result<(), Damaged> {
-        let damaged = |what: String| Damaged { file: name.to_owned(), what };
+        let damaged = |what: String| Damaged::new(name, what);
         let odd = || damaged("holds a value that is none of ours".into());
         let reader =
             ParquetRecordBatchReaderBuilder::try_new(events).and_then(ParquetRecordBatchReaderBuilder::build);

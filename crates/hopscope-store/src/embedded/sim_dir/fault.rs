@@ -7,6 +7,8 @@ use std::io;
 /// Operations that can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
+    /// A file that is there is opened.
+    Open,
     /// Bytes of a file are read.
     Read,
     /// Bytes are written, or an entry of a folder is made, renamed or removed.
@@ -22,6 +24,8 @@ pub enum Failure {
     Broken,
     /// There is no space left (`ENOSPC`).
     Full,
+    /// The process has as many files open as it may (`EMFILE`).
+    TooManyFiles,
 }
 
 impl From<Failure> for io::Error {
@@ -29,6 +33,7 @@ impl From<Failure> for io::Error {
         match failure {
             Failure::Broken => Errno::IO.into(),
             Failure::Full => Errno::NOSPC.into(),
+            Failure::TooManyFiles => Errno::MFILE.into(),
         }
     }
 }

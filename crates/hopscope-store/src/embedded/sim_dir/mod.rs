@@ -273,7 +273,9 @@ impl Dir for SimDir {
     }
 
     fn open(&self, path: &str) -> io::Result<Arc<dyn File>> {
-        let content = self.disk().file(path)?;
+        let mut disk = self.disk();
+        disk.strike(Operation::Open)?;
+        let content = disk.file(path)?;
         Ok(Arc::new(SimFile { disk: self.clone(), content }))
     }
 
