@@ -96,13 +96,15 @@ pub(crate) fn of_key(key: &Key) -> Option<(Kind, u64)> {
     })
 }
 
-/// The same for segments, of which the older ones know coordinates by another kind.
+/// The same for segments. The older ones know coordinates by another kind; in the newer ones a child of the span
+/// that created its message is found by that span alone.
 pub(crate) fn in_segments(key: &Key) -> impl Iterator<Item = (Kind, u64)> {
-    let place = match key {
+    let other = match key {
         Key::Position(at) => Some((Kind::Place, of_place(&at.destination, &at.lane, at.position))),
+        Key::Children(parent) => Some((Kind::Span, of_span(*parent))),
         _ => None,
     };
-    of_key(key).into_iter().chain(place)
+    of_key(key).into_iter().chain(other)
 }
 
 /// What an event is found by. Absent ids are zeros, absent texts are empty.
@@ -152,7 +154,12 @@ pub(crate) fn each_key_in_segment<'a>(
     id: impl FnOnce() -> EventId,
     mut each: impl FnMut(Kind, u64),
 ) {
-    each_key_but_position(event, id, &mut each);
+    each_key_of_both(event, id, &mut each);
+    // Most children are: they then lie with the span, and need no entry of their own.
+    let of_creator = event.creation().is_some_and(|creation| creation.span == event.parent());
+    if !event.parent().is_zero() && !of_creator {
+        each(Kind::Parent, of_parent(event.parent()));
+    }
     if let Some(position) = event.position() {
         each(Kind::Place, of_place(event.destination(), event.lane(), position));
     }
@@ -160,13 +167,16 @@ pub(crate) fn each_key_in_segment<'a>(
 
 /// Calls `each` with every key that an event in memory is found by.
 pub(crate) fn each_key<'a>(event: &impl Keyed<'a>, id: EventId, mut each: impl FnMut(Kind, u64)) {
-    each_key_but_position(event, || id, &mut each);
+    each_key_of_both(event, || id, &mut each);
+    if !event.parent().is_zero() {
+        each(Kind::Parent, of_parent(event.parent()));
+    }
     if let Some(position) = event.position() {
         each(Kind::Position, of_position(event.destination(), event.lane(), position));
     }
 }
 
-fn each_key_but_position<'a>(
+fn each_key_of_both<'a>(
     event: &impl Keyed<'a>,
     id: impl FnOnce() -> EventId,
     each: &mut impl FnMut(Kind, u64),
@@ -176,9 +186,6 @@ fn each_key_but_position<'a>(
         each(Kind::Trace, of_trace(trace));
     }
     each(Kind::Span, if span == SpanId::ZERO { of_identity(span, id()) } else { of_span(span) });
-    if !event.parent().is_zero() {
-        each(Kind::Parent, of_parent(event.parent()));
-    }
     if let Some(creation) = event.creation() {
         if creation.trace != trace {
             each(Kind::Trace, of_trace(creation.trace));

@@ -187,11 +187,13 @@ fn what_an_index_costs() {
         let [trace, sent, processed, key] = [random.bits(), random.bits(), random.bits(), random.bits()];
         probes.push(trace);
         for (row, span, parent) in [(2 * message, sent, random.bits()), (2 * message + 1, processed, sent)] {
-            let keys =
-                [(Kind::Trace, trace), (Kind::Span, sent), (Kind::Parent, parent), (Kind::Business, key)];
+            let keys = [(Kind::Trace, trace), (Kind::Span, sent), (Kind::Business, key)];
             keys.into_iter().for_each(|(kind, fingerprint)| writer.add(row, kind, fingerprint));
             if span != sent {
                 writer.add(row, Kind::Span, span);
+            }
+            if parent != sent {
+                writer.add(row, Kind::Parent, parent);
             }
             if message % 5 != 0 {
                 let lane = (message / 14_000).to_string();
