@@ -107,8 +107,11 @@ fn creations(disk: &SimDir, path: &str) -> Vec<(String, Vec<u8>)> {
         let rows = rows.expect("rows");
         let destination = rows.column_by_name("destination").expect("a column").as_dictionary::<Int32Type>();
         let destination = destination.downcast_dict::<StringArray>().expect("texts");
-        let creation = rows.column_by_name("creation_span").expect("a column").as_fixed_size_binary();
-        let both = destination.into_iter().zip(creation.iter());
+        let ids = |column| rows.column_by_name(column).expect("a column").as_fixed_size_binary();
+        // A null says: that of the span.
+        let both = ids("creation_span").iter().zip(ids("span").iter());
+        let creation = both.map(|(creation, span)| creation.or(span));
+        let both = destination.into_iter().zip(creation);
         found.extend(
             both.map(|(name, span)| (name.unwrap_or_default().to_owned(), span.expect("one").to_vec())),
         );

@@ -1,5 +1,5 @@
 //! The columns of the events for engines that read Parquet: what they are called, what they mean, and which files hold
-//! them now.
+//! them now. Ids that another column says as well are null in the files of segments (`segment/implied.rs`).
 
 use super::manifest::{self, Unreadable};
 use super::real_dir::RealDir;
@@ -51,9 +51,9 @@ columns! {
     "keys" = "keys", "Business keys.";
     "trace_id" = "nullif(lower(hex(trace)), repeat('0', 32))", "Trace, in hexadecimal digits.";
     "span_id" = "nullif(lower(hex(span)), repeat('0', 16))", "Span.";
-    "parent_span_id" = "nullif(lower(hex(parent)), repeat('0', 16))", "Span above it.";
-    "creation_trace_id" = "nullif(lower(hex(creation_trace)), repeat('0', 32))", "Trace in which the message was created: with creation_span_id it is the message.";
-    "creation_span_id" = "nullif(lower(hex(creation_span)), repeat('0', 16))", "Span in which the message was created.";
+    "parent_span_id" = "nullif(lower(hex(coalesce(parent, creation_span, span))), repeat('0', 16))", "Span above it.";
+    "creation_trace_id" = "nullif(lower(hex(coalesce(creation_trace, trace))), repeat('0', 32))", "Trace in which the message was created: with creation_span_id it is the message.";
+    "creation_span_id" = "nullif(lower(hex(coalesce(creation_span, span))), repeat('0', 16))", "Span in which the message was created.";
     "received" = "make_timestamp_ns(received_ns)", "When Hopscope received it: what retention goes by.";
     "broker_time" = "make_timestamp_ns(broker_ns)", "The broker's own time of the message.";
     "origin_time" = "make_timestamp_ns(origin_ns)", "When the message was first created, where it was copied since.";

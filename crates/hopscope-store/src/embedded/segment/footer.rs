@@ -1,6 +1,7 @@
 //! [`Footer`]: what a segment's Parquet file says of itself, and in which pages which times are.
 
 use super::checked::{CheckedFile, Damaged};
+use super::implied::with_sources;
 use super::places::Places;
 use arrow_schema::Fields;
 use hopscope_model::UNKNOWN;
@@ -60,9 +61,9 @@ impl Footer {
         Ok((Self { parquet, places, fields, all, pages }, bytes))
     }
 
-    /// Only these columns.
+    /// These columns, and those that are needed to put back what was left out of them.
     pub fn columns(&self, names: &[&[&str]]) -> Result<FieldLevels, ParquetError> {
-        let names = names.iter().flat_map(|names| names.iter().copied());
+        let names = with_sources(names.iter().flat_map(|names| names.iter().copied()));
         let mask = ProjectionMask::columns(self.parquet.file_metadata().schema_descr(), names);
         levels(&self.parquet, mask, &self.fields)
     }

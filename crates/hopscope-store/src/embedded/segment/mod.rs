@@ -11,6 +11,7 @@ mod decode;
 mod draft;
 mod footer;
 mod id;
+mod implied;
 pub(crate) mod keys;
 pub(crate) mod merge;
 mod output;

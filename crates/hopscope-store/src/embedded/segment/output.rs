@@ -1,8 +1,8 @@
 //! [`Output`]: a segment's events, key index and counts in the making, rows in their order.
 
 use super::arrays::Arrays;
-use super::columns::schema;
 use super::draft::Summed;
+use super::implied::{left_out, stored_schema};
 use super::summary::Summing;
 use super::write::{index_rows, properties};
 use super::{SummaryRow, keys};
@@ -33,7 +33,7 @@ pub(super) struct Put {
 impl Output {
     /// Writes events into that file.
     pub fn new(file: Summed) -> Result<Self, ParquetError> {
-        let writer = ArrowWriter::try_new(file, schema(), Some(properties()))?;
+        let writer = ArrowWriter::try_new(file, stored_schema(), Some(properties()))?;
         let (keys, summing) = (keys::Writer::default(), Summing::default());
         Ok(Self { writer, keys, summing, rows: 0, start_ns: None })
     }
@@ -51,7 +51,7 @@ impl Output {
             )
         });
         self.rows += arrays.rows() as u32;
-        self.writer.write(rows).map_err(|error| ArrowError::ExternalError(Box::new(error)))
+        self.writer.write(&left_out(rows)?).map_err(|error| ArrowError::ExternalError(Box::new(error)))
     }
 
     /// All of it.

@@ -7,6 +7,7 @@ pub(crate) use super::decode::Rows;
 use super::decode::decode;
 use super::draft::remove_files;
 use super::footer::{Footer, InPage};
+use super::implied::put_back;
 use super::keys::KeyIndex;
 use super::pages::Pages;
 use super::{Extra, SegmentId, SummaryRow, sums};
@@ -266,15 +267,15 @@ impl Segment {
         &self,
         columns: Option<&[&[&str]]>,
         ranges: &[Range<u32>],
-    ) -> Result<ParquetRecordBatchReader, Damaged> {
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, ArrowError>> + use<>, Damaged> {
         let footer = self.footer()?;
         let levels = columns.map(|names| footer.columns(names)).transpose();
         let levels = levels.map_err(|error| self.damaged(&error))?;
         let pages = Pages::new(self.events.clone(), Arc::clone(&footer), ranges);
         let selection = Some(pages.selection(ranges));
         let levels = levels.as_ref().unwrap_or(&footer.all);
-        ParquetRecordBatchReader::try_new_with_row_groups(levels, &pages, BATCH_ROWS, selection)
-            .map_err(|error| self.damaged(&error))
+        let rows = ParquetRecordBatchReader::try_new_with_row_groups(levels, &pages, BATCH_ROWS, selection);
+        Ok(rows.map_err(|error| self.damaged(&error))?.map(|rows| rows.and_then(put_back)))
     }
 
     fn footer(&self) -> Result<Arc<Footer>, Damaged> {

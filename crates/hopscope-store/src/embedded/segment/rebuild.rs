@@ -2,6 +2,7 @@
 
 use super::arrays::Arrays;
 use super::checked::{CheckedFile, Damaged, block_sums};
+use super::implied::put_back;
 use super::summary::Summing;
 use super::write::index_rows;
 use super::{Extra, SegmentId, keys, sums};
@@ -134,7 +135,7 @@ impl Built {
             ParquetRecordBatchReaderBuilder::try_new(events).and_then(ParquetRecordBatchReaderBuilder::build);
         let mut first = 0;
         for rows in reader.map_err(|error| damaged(error.to_string()))? {
-            let rows = rows.map_err(|error| damaged(error.to_string()))?;
+            let rows = rows.and_then(put_back).map_err(|error| damaged(error.to_string()))?;
             let rows = Arrays::of(&rows).ok_or_else(odd)?;
             index_rows(&mut self.keys, first, &rows).ok_or_else(odd)?;
             self.summary.add(&rows);
