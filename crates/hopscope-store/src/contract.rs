@@ -1,5 +1,6 @@
 //! [`Store`]: what every store promises, and the values it takes and gives.
 
+use crate::Measured;
 use async_trait::async_trait;
 use hopscope_model::{
     Batch, Coverage, Evidence, Key, Limits, Measure, MessageEvent, Query, Spread, Stage, Tenant,
@@ -112,6 +113,8 @@ pub struct Aggregation {
     pub now_ns: i64,
     /// Most rows in the answer; more is said in the coverage.
     pub rows_max: usize,
+    /// Also [`Row::measured`]. Of events only.
+    pub measured: bool,
 }
 
 /// What counts are of.
@@ -169,6 +172,8 @@ pub struct Row {
     pub last_ns: i64,
     /// How the values spread, where the metric is a histogram.
     pub spread: Option<Spread>,
+    /// What the events tell beside their number, where [`Aggregation::measured`] asks for it.
+    pub measured: Option<Box<Measured>>,
 }
 
 /// A metric that services report.

@@ -11,13 +11,16 @@ mod contract;
 pub mod embedded;
 pub mod kit;
 mod matching;
+mod measured;
 pub mod memory;
 mod order;
 mod policy;
+mod sketch;
 mod tallying;
 
 pub use contract::{
     Aggregated, Aggregation, Appended, CheckReport, Counted, Depth, Dimension, Error, ErrorKind, Finding,
     Found, Metric, Page, Retained, Retention, Row, STEPS_MAX, Store,
 };
+pub use measured::{Latency, Measured};
 pub use policy::{Age, Hold, Policy, Unit, Why};

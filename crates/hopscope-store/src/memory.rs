@@ -3,7 +3,9 @@
 //! It is not durable, and not for many events: it is for tests, and for reading what [`Store`] means.
 
 use crate::matching::{event_matches, select_progress};
+use crate::measured::{Facts, Sum};
 use crate::order::{Place, cursor, page_len, place};
+use crate::sketch::Sketch;
 use crate::tallying::Tallying;
 use crate::{
     Aggregated, Aggregation, Appended, CheckReport, Counted, Depth, Error, ErrorKind, Found, Page, Retained,
@@ -11,8 +13,8 @@ use crate::{
 };
 use async_trait::async_trait;
 use hopscope_model::{
-    Batch, Coverage, EventId, EventRef, Evidence, Key, Limits, MessageEvent, Outcome, Query, SeriesId,
-    TallyRow, Tenant,
+    Batch, Coverage, EventId, EventRef, Evidence, Key, Limits, MessageEvent, Query, SeriesId, TallyRow,
+    Tenant,
 };
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -67,27 +69,26 @@ fn coverage(batches: &[Batch]) -> Coverage {
 }
 
 fn count_events(batches: &[Batch], aggregation: &Aggregation) -> Vec<Row> {
-    let mut rows: BTreeMap<(Vec<String>, i64), Row> = BTreeMap::new();
+    let mut rows: BTreeMap<(Vec<String>, i64), (Sum, [Sketch; 5])> = BTreeMap::new();
     for event in events(batches).filter(|event| aggregation.query.matches(*event, aggregation.now_ns)) {
         let values: Vec<String> = aggregation.by.iter().map(|by| by.of(&event).to_owned()).collect();
-        let start_ns = event.start_ns();
-        let step_ns = aggregation.step_of(start_ns);
-        let row = rows.entry((values.clone(), step_ns)).or_insert(Row {
-            metric: None,
-            values,
-            step_ns,
-            events: 0,
-            failed: 0,
-            first_ns: start_ns,
-            last_ns: start_ns,
-            spread: None,
-        });
-        row.events += 1;
-        row.failed += u64::from(matches!(event.outcome(), Outcome::Failed { .. }));
-        row.first_ns = row.first_ns.min(start_ns);
-        row.last_ns = row.last_ns.max(start_ns);
+        let facts = Facts::of(&event);
+        let step_ns = aggregation.step_of(facts.start_ns);
+        let (sum, latencies) = rows.entry((values, step_ns)).or_default();
+        sum.add(&Sum::of(&facts));
+        facts.each_latency(|latency, ns| latencies[latency as usize].add(ns));
     }
-    rows.into_values().collect()
+    let row = |((values, step_ns), (sum, latencies)): ((Vec<String>, i64), (Sum, [Sketch; 5]))| Row {
+        values,
+        step_ns,
+        events: sum.events,
+        failed: sum.failed,
+        first_ns: sum.first_ns,
+        last_ns: sum.last_ns,
+        measured: aggregation.measured.then(|| Box::new(sum.measured(&latencies))),
+        ..Row::default()
+    };
+    rows.into_iter().map(row).collect()
 }
 
 #[async_trait]

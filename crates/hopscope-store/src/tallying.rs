@@ -268,7 +268,7 @@ fn add(
         failed: 0,
         first_ns,
         last_ns,
-        spread: None,
+        ..Row::default()
     });
     row.events = row.events.saturating_add(count);
     row.failed = row.failed.saturating_add(if failed { count } else { 0 });

@@ -51,9 +51,22 @@ async fn all_found(store: &dyn Store, query: &Query, events_max: usize) -> Strin
     }
 }
 
-async fn counts(store: &dyn Store, query: &Query, by: Vec<Dimension>) -> String {
-    let aggregation =
-        Aggregation { by, query: query.clone(), now_ns: NOW_NS, rows_max: 1_000, ..Aggregation::default() };
+/// Counts, as they are and by steps of some seconds (0 for none).
+async fn counts(store: &dyn Store, query: &Query, by: Vec<Dimension>, step_s: i64) -> String {
+    let mut query = query.clone();
+    if step_s > 0 {
+        query.since.get_or_insert(Time::At(NOW_NS - 600 * SECOND_NS));
+    }
+    let step_ns = NonZero::new(step_s * SECOND_NS);
+    let aggregation = Aggregation {
+        by,
+        query,
+        step_ns,
+        now_ns: NOW_NS,
+        rows_max: 1_000,
+        measured: true,
+        ..Aggregation::default()
+    };
     format!("{:#?}", store.aggregate(&Tenant::default(), &aggregation).await.expect("aggregate").rows)
 }
 
@@ -65,7 +78,8 @@ async fn tallied(store: &dyn Store, query: &Query, by: Vec<Dimension>, step_s: i
     }
     let step_ns = NonZero::new(step_s * SECOND_NS);
     let of = Counted::Tallies;
-    let aggregation = Aggregation { of, by, query, step_ns, now_ns: NOW_NS, rows_max: 1_000 };
+    let aggregation =
+        Aggregation { of, by, query, step_ns, now_ns: NOW_NS, rows_max: 1_000, measured: false };
     format!("{:#?}", store.aggregate(&Tenant::default(), &aggregation).await.expect("aggregate").rows)
 }
 
@@ -117,9 +131,10 @@ async fn compare(memory: &Memory, embedded: &Embedded, random: &mut Random) {
             (all_found(memory, &query, events_max).await, all_found(embedded, &query, events_max).await);
         assert!(one == other, "{query:?}\nmemory: {one}\nembedded: {other}");
         let by: Vec<Dimension> = DIMENSIONS.into_iter().filter(|_| random.chance(3)).collect();
-        let (one, other) =
-            (counts(memory, &query, by.clone()).await, counts(embedded, &query, by.clone()).await);
-        assert_eq!(one, other, "{query:?}");
+        let step_s = [0, 7, 60][random.below(3) as usize];
+        let one = counts(memory, &query, by.clone(), step_s).await;
+        let other = counts(embedded, &query, by.clone(), step_s).await;
+        assert_eq!(one, other, "{query:?} step_s={step_s}");
         let step_s = [0, 0, 20, 60][random.below(4) as usize];
         let query = if random.chance(2) { Query::default() } else { query };
         let one = tallied(memory, &query, by.clone(), step_s).await;

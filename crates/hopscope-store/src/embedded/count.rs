@@ -1,17 +1,16 @@
 //! Aggregation over one tenant's folder, exact: from the summaries of segments where nothing is asked of single
 //! events, else by looking at every event in question.
 
-use super::candidates::{Split, is_open, pages_in_question, rows_in_question};
+use super::candidates::{Split, pages_in_question, rows_in_question};
+use super::counting::Counting;
 use super::folder::Folder;
 use super::read::{Cancel, Read, Source};
-use super::segment::{FILTER, Failed, IDENTITY, Segment, SummaryRow, merged};
+use super::segment::{FILTER, Failed, IDENTITY, MEASURED, Segment, merged};
+use super::table::Table;
 use crate::tallying::Tallying;
 use crate::{Aggregated, Aggregation, Counted, Dimension, Error, Row};
-use hopscope_model::{Batch, EventRef, Outcome};
-use std::collections::HashMap;
+use hopscope_model::{Batch, Query};
 use std::sync::Arc;
-
-type Rows = HashMap<(Vec<String>, i64), Row>;
 
 impl Folder {
     /// See [`Store::aggregate`](crate::Store::aggregate).
@@ -28,25 +27,50 @@ impl Folder {
 }
 
 fn count_events(read: &mut Read<'_>, aggregation: &Aggregation, cancel: &Cancel) -> Result<Vec<Row>, Error> {
-    let mut rows = Rows::new();
+    let mut counting = Counting::new(aggregation);
     for source in 0..read.sources.len() {
         cancel.check()?;
         match &read.sources[source] {
-            Source::Table(table, until) => read.each_of_table(table, *until, |_, event| {
-                if aggregation.query.matches(event, aggregation.now_ns) {
-                    add(&mut rows, row_of(aggregation, &event));
-                }
-            })?,
+            Source::Table(table, until) => count_table(&mut counting, aggregation, table, *until, cancel)?,
             Source::Segment(segment) => {
                 let segment = Arc::clone(segment);
                 // Counted apart, so that a segment that turns out damaged half way counts nothing.
                 let counted = count_segment(aggregation, &segment, cancel);
                 let counted = read.or_damage(&segment, counted)?;
-                counted.into_iter().flat_map(HashMap::into_values).for_each(|row| add(&mut rows, row));
+                counted.into_iter().for_each(|counted| counting.merge(counted));
             }
         }
     }
-    Ok(rows.into_values().collect())
+    Ok(counting.finish())
+}
+
+/// Looks at every event of a table that counts.
+fn count_table(
+    counting: &mut Counting<'_>,
+    aggregation: &Aggregation,
+    table: &Table,
+    until: u32,
+    cancel: &Cancel,
+) -> Result<(), Error> {
+    // The batches are shared: a long count does not hold appends up.
+    let (batches, sealed_already) = {
+        let memtable = table.read();
+        (memtable.batches().to_vec(), memtable.sealed_already().clone())
+    };
+    let mut first = 0;
+    for batch in &batches {
+        if first >= until {
+            break;
+        }
+        cancel.check()?;
+        counting.add_batch(batch, |event| {
+            let row = first + event.index() as u32;
+            let counts = row < until && (sealed_already.is_empty() || !sealed_already.contains(&row));
+            counts && aggregation.query.matches(event, aggregation.now_ns)
+        });
+        first += batch.len() as u32;
+    }
+    Ok(())
 }
 
 /// Tallies are read from what is in memory and from the segments that have some of the range; then, from the
@@ -99,92 +123,42 @@ fn count_tallies(read: &mut Read<'_>, aggregation: &Aggregation, cancel: &Cancel
     Ok(tallying.finish())
 }
 
-fn count_segment(aggregation: &Aggregation, segment: &Segment, cancel: &Cancel) -> Result<Rows, Failed> {
-    let mut rows = Rows::new();
+fn count_segment<'q>(
+    aggregation: &'q Aggregation,
+    segment: &Segment,
+    cancel: &Cancel,
+) -> Result<Counting<'q>, Failed> {
+    let mut counting = Counting::new(aggregation);
     let (since, until) = aggregation.query.range(aggregation.now_ns);
     let (first, last) = segment.entry.start_ns;
-    if segment.entry.rows == 0 || last < since || first >= until {
-        return Ok(rows);
+    if segment.entry.rows > 0 && last >= since && first < until {
+        count_rows(&mut counting, aggregation, &aggregation.query, segment, cancel)?;
     }
-    let places: Option<Vec<usize>> = aggregation.by.iter().map(|by| place_of(*by)).collect();
-    if let Some(places) = places.filter(|_| aggregation.step_ns.is_none())
-        && is_open(&aggregation.query)
-        && since <= first
-        && last < until
-    {
-        let summed = segment.with_summary(|summary| {
-            summary.map(|summary| {
-                for row in summary {
-                    let values = places.iter().map(|place| row.values[*place].clone()).collect();
-                    let SummaryRow { events, failed, first_ns, last_ns, .. } = *row;
-                    let (metric, spread, step_ns) = (None, None, 0);
-                    add(
-                        &mut rows,
-                        Row { metric, values, step_ns, events, failed, first_ns, last_ns, spread },
-                    );
-                }
-            })
-        })?;
-        if summed.is_some() {
-            return Ok(rows);
-        }
-    }
-    let in_question = rows_in_question(segment, &aggregation.query)?;
-    let pages = pages_in_question(segment, &in_question, &aggregation.query, aggregation.now_ns)?;
+    Ok(counting)
+}
+
+/// Looks at every row in question.
+fn count_rows(
+    counting: &mut Counting<'_>,
+    aggregation: &Aggregation,
+    query: &Query,
+    segment: &Segment,
+    cancel: &Cancel,
+) -> Result<(), Failed> {
+    let in_question = rows_in_question(segment, query)?;
+    let pages = pages_in_question(segment, &in_question, query, aggregation.now_ns)?;
     let ranges = merged(pages.into_iter().flat_map(|page| page.rows).collect());
-    let split = Split::of(&aggregation.query);
+    let split = Split::of(query);
     let ranges = split.rows_with(segment, ranges, cancel)?;
-    let columns: &[&[&str]] = &[IDENTITY, FILTER, &["instance"]];
-    let columns = if aggregation.by.contains(&Dimension::Instance) { columns } else { &columns[..2] };
-    segment.read(&ranges, Some(columns), cancel, |read| {
-        for event in read.batch.events() {
-            if split.columns.matches(event, aggregation.now_ns) {
-                add(&mut rows, row_of(aggregation, &event));
-            }
-        }
+    let mut columns: Vec<&[&str]> = vec![IDENTITY, FILTER];
+    if aggregation.by.contains(&Dimension::Instance) {
+        columns.push(&["instance"]);
+    }
+    if aggregation.measured {
+        columns.push(MEASURED);
+    }
+    segment.read(&ranges, Some(&columns), cancel, |read| {
+        counting.add_batch(&read.batch, |event| split.columns.matches(event, aggregation.now_ns));
         Ok(())
-    })?;
-    Ok(rows)
-}
-
-/// Place of a dimension in the values of a summary; `None` where it has none.
-fn place_of(dimension: Dimension) -> Option<usize> {
-    Some(match dimension {
-        Dimension::System => 0,
-        Dimension::Cluster => 1,
-        Dimension::Destination => 2,
-        Dimension::Lane => 3,
-        Dimension::Group => 4,
-        Dimension::Service => 5,
-        Dimension::Stage => 6,
-        Dimension::Outcome => 7,
-        Dimension::Instance | Dimension::Detail => return None,
     })
-}
-
-fn row_of(aggregation: &Aggregation, event: &EventRef<'_>) -> Row {
-    let start = event.start_ns();
-    Row {
-        metric: None,
-        step_ns: aggregation.step_of(start),
-        spread: None,
-        values: aggregation.by.iter().map(|by| by.of(event).to_owned()).collect(),
-        events: 1,
-        failed: u64::from(matches!(event.outcome(), Outcome::Failed { .. })),
-        first_ns: start,
-        last_ns: start,
-    }
-}
-
-fn add(rows: &mut Rows, row: Row) {
-    let key = (row.values.clone(), row.step_ns);
-    match rows.get_mut(&key) {
-        Some(sum) => {
-            sum.events += row.events;
-            sum.failed += row.failed;
-            sum.first_ns = sum.first_ns.min(row.first_ns);
-            sum.last_ns = sum.last_ns.max(row.last_ns);
-        }
-        None => drop(rows.insert(key, row)),
-    }
 }

@@ -11,6 +11,7 @@ mod check;
 mod collect;
 mod compact;
 mod count;
+mod counting;
 pub mod dir;
 mod export;
 mod fingerprint;

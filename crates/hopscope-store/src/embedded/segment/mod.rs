@@ -29,7 +29,7 @@ pub(crate) use columns::schema;
 pub(crate) use decode::{Rows, decode};
 pub(crate) use footer::InPage;
 pub(crate) use id::{DAY_NS, SegmentId, day_of};
-pub(crate) use read::{FILTER, Failed, IDENTITY, KEYS, Segment, merged, ranges_of};
+pub(crate) use read::{FILTER, Failed, IDENTITY, KEYS, MEASURED, Segment, merged, ranges_of};
 pub(crate) use rebuild::{Rebuild, RebuildError};
 
 use super::ints::{Malformed, Reader};

@@ -54,6 +54,9 @@ pub(crate) const KEYS: &[&str] = &["parent", "correlation_id", "keys"];
 pub(crate) const FILTER: &[&str] =
     &["correlation_id", "keys", "service", "address", "group", "outcome", "duration_ns", "attempt"];
 
+/// And those that are summed up beside them.
+pub(crate) const MEASURED: &[&str] = &["broker_ns", "origin_ns", "body_bytes", "disposition"];
+
 /// Why a read of a segment ended before its end.
 #[derive(Debug)]
 pub(crate) enum Failed {
