@@ -56,6 +56,7 @@ async fn counts(store: &dyn Store, query: &Query, by: Vec<Dimension>, step_s: i6
     let mut query = query.clone();
     if step_s > 0 {
         query.since.get_or_insert(Time::At(NOW_NS - 600 * SECOND_NS));
+        query.until.get_or_insert(Time::At(NOW_NS + 600 * SECOND_NS));
     }
     let step_ns = NonZero::new(step_s * SECOND_NS);
     let aggregation = Aggregation {

@@ -103,7 +103,7 @@ event_columns! {
 }
 
 /// [`Outcome`] without its reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 #[allow(missing_docs)]
 pub enum OutcomeCode {

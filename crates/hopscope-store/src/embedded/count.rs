@@ -1,14 +1,16 @@
-//! Aggregation over one tenant's folder, exact: from the summaries of segments where nothing is asked of single
+//! Aggregation over one tenant's folder, exact: from the rollups of segments where nothing is asked of single
 //! events, else by looking at every event in question.
 
 use super::candidates::{Split, pages_in_question, rows_in_question};
 use super::counting::Counting;
 use super::folder::Folder;
 use super::read::{Cancel, Read, Source};
+use super::rolled::count_rolled;
 use super::segment::{FILTER, Failed, IDENTITY, MEASURED, Segment, merged};
 use super::table::Table;
 use crate::tallying::Tallying;
 use crate::{Aggregated, Aggregation, Counted, Dimension, Error, Row};
+use hopscope_model::query::Time;
 use hopscope_model::{Batch, Query};
 use std::sync::Arc;
 
@@ -132,7 +134,12 @@ fn count_segment<'q>(
     let (since, until) = aggregation.query.range(aggregation.now_ns);
     let (first, last) = segment.entry.start_ns;
     if segment.entry.rows > 0 && last >= since && first < until {
-        count_rows(&mut counting, aggregation, &aggregation.query, segment, cancel)?;
+        for left in count_rolled(&mut counting, aggregation, segment)? {
+            let mut query = aggregation.query.clone();
+            query.since = query.since.and(Some(Time::At(left.start)));
+            query.until = query.until.and(Some(Time::At(left.end)));
+            count_rows(&mut counting, aggregation, &query, segment, cancel)?;
+        }
     }
     Ok(counting)
 }

@@ -49,6 +49,15 @@ pub(crate) fn put(out: &mut Vec<u8>, values: impl Iterator<Item = i64> + Clone) 
     }
 }
 
+/// Appends an integer, seven bits a byte, the low ones first (LEB128).
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
 /// Reads what was written, from the front.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader<'a> {
@@ -86,6 +95,25 @@ impl<'a> Reader<'a> {
 
     pub fn i64(&mut self) -> Result<i64, Malformed> {
         Ok(i64::from_le_bytes(self.array()?))
+    }
+
+    /// An integer that [`put_varint`] wrote.
+    pub fn varint(&mut self) -> Result<u64, Malformed> {
+        let mut value = 0;
+        for shift in (0..u64::BITS).step_by(7) {
+            let byte = self.u8()?;
+            value |= u64::from(byte & 0x7F) << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(Malformed("has an integer that does not end"))
+    }
+
+    /// The same of a count of things that take at least a byte each.
+    pub fn varint_count(&mut self) -> Result<usize, Malformed> {
+        let count = usize::try_from(self.varint()?).ok().filter(|count| *count <= self.bytes.len());
+        count.ok_or(Malformed("counts more than there is"))
     }
 
     /// Refuses bytes that were left over.

@@ -29,6 +29,7 @@ mod repair;
 mod repeats;
 mod replay;
 mod retain;
+mod rolled;
 mod seal;
 mod segment;
 pub mod sim_dir;
@@ -44,7 +45,7 @@ pub use compact::{Level, Status};
 pub use export::{Exported, Import};
 pub use options::{Options, WalMode};
 pub use real_dir::RealDir;
-pub use repair::{Repaired, repair};
+pub use repair::{Repaired, rebuild_rollups, repair};
 pub use retain::DroppedDay;
 pub use snapshot::Snapshot;
 pub use space::{

@@ -10,7 +10,7 @@ use super::folder::io_error;
 use super::manifest::{self, Gap, Manifest, Unreadable};
 use super::real_dir::RealDir;
 use super::recover::{QUARANTINE, passing};
-use super::segment::{Damaged, Rebuild, RebuildError, SegmentId};
+use super::segment::{Damaged, Parts, Rebuild, RebuildError, Rebuilt, SegmentId};
 use super::snapshot::{self, Snapshot};
 use super::{Embedded, LOCK_FILE, Options};
 use crate::{Error, ErrorKind};
@@ -46,6 +46,27 @@ pub fn repair(data: &Path, dry_run: bool) -> Result<Vec<Repaired>, Error> {
             .map_err(io_error("cannot look into the quarantine"))?;
     }
     repair_in(snapshot.path())
+}
+
+/// Makes the counts of all segments anew from their events; gives back those that were others before, or were none.
+///
+/// # Errors
+/// `Invalid` where there is no store, `Unavailable` where another process has it, `Corrupt` where a segment is damaged:
+/// that is for [`repair`].
+pub fn rebuild_rollups(data: &Path) -> Result<Vec<Repaired>, Error> {
+    snapshot::tenants(data)?;
+    let dir = RealDir::open(data).map_err(io_error("cannot open the folder"))?;
+    let lock = dir.lock(LOCK_FILE).map_err(io_error("cannot lock the folder"))?;
+    let Some(_lock) = lock else {
+        return Err(Error::new(ErrorKind::Unavailable, "another hopscope is using this folder"));
+    };
+    let mut done = Vec::new();
+    for tenant in snapshot::tenants(data)? {
+        let mut repair = Repair::begin(&dir, &tenant)?;
+        repair.rebuild_rollups(&mut done)?;
+        repair.write()?;
+    }
+    Ok(done)
 }
 
 /// Links every file of a folder, where it is there.
@@ -113,10 +134,36 @@ impl<'a> Repair<'a> {
     fn run(mut self, done: &mut Vec<Repaired>) -> Result<(), Error> {
         self.rebuild_named(done)?;
         self.bring_back(done)?;
-        if let Some(manifest) = self.manifest.filter(|_| self.changed) {
-            manifest::write(self.dir, self.tenant.name(), &manifest)
-                .map_err(io_error("cannot write the manifest"))?;
+        self.write()
+    }
+
+    fn write(self) -> Result<(), Error> {
+        let Some(manifest) = self.manifest.filter(|_| self.changed) else { return Ok(()) };
+        manifest::write(self.dir, self.tenant.name(), &manifest)
+            .map_err(io_error("cannot write the manifest"))
+    }
+
+    fn rebuild_rollups(&mut self, done: &mut Vec<Repaired>) -> Result<(), Error> {
+        let Some(mut manifest) = self.manifest.take() else { return Ok(()) };
+        for entry in &mut manifest.segments {
+            let damaged =
+                |what: String| Error::new(ErrorKind::Corrupt, format!("{what}: `repair` comes first"));
+            let mut rebuild = Rebuild::look(self.dir, self.tenant.name(), entry.id())
+                .map_err(|error| damaged(error.to_string()))?;
+            if rebuild.parts.keys || rebuild.parts.extra {
+                return Err(damaged(format!("{} is damaged", entry.id())));
+            }
+            rebuild.parts.extra = true;
+            let Rebuilt { entry: rebuilt, .. } = self.finish(rebuild)?;
+            if rebuilt != *entry {
+                let [_, _, extra, _] = entry.id().file_names();
+                let what = "the counts were made anew from the events".to_owned();
+                done.push(Repaired { file: self.file(&extra), what, is_loss: false });
+                *entry = rebuilt;
+                self.changed = true;
+            }
         }
+        self.manifest = Some(manifest);
         Ok(())
     }
 
@@ -131,8 +178,9 @@ impl<'a> Repair<'a> {
             match Rebuild::look(self.dir, self.tenant.name(), entry.id()) {
                 Ok(rebuild) if rebuild.parts.keys || rebuild.parts.extra => {
                     let parts = rebuild.parts;
-                    *entry = self.finish(rebuild)?;
-                    self.told(entry.id(), parts.keys, parts.extra, &mut manifest.gaps, done);
+                    let rebuilt = self.finish(rebuild)?;
+                    *entry = rebuilt.entry;
+                    self.told(entry.id(), parts, rebuilt.rest_is_lost, &mut manifest.gaps, done);
                     self.changed = true;
                 }
                 Ok(_) => {}
@@ -170,7 +218,7 @@ impl<'a> Repair<'a> {
                 continue;
             }
             let parts = rebuild.parts;
-            let entry = self.finish(rebuild)?;
+            let Rebuilt { entry, rest_is_lost } = self.finish(rebuild)?;
             for name in id.file_names() {
                 self.dir
                     .rename(&format!("{folder}/{name}"), &self.file(&name))
@@ -180,7 +228,7 @@ impl<'a> Repair<'a> {
             self.dir.sync_dir(self.tenant.name()).map_err(io_error("cannot sync the tenant's folder"))?;
             let place = manifest.segments.partition_point(|other| other.id() < id);
             manifest.segments.insert(place, entry);
-            self.told(id, parts.keys, parts.extra, &mut manifest.gaps, done);
+            self.told(id, parts, rest_is_lost, &mut manifest.gaps, done);
             let [events, ..] = id.file_names();
             let what = "the segment was brought back from quarantine".to_owned();
             done.push(Repaired { file: self.file(&events), what, is_loss: false });
@@ -190,7 +238,7 @@ impl<'a> Repair<'a> {
         Ok(())
     }
 
-    fn finish(&self, rebuild: Rebuild<'_>) -> Result<manifest::SegmentEntry, Error> {
+    fn finish(&self, rebuild: Rebuild<'_>) -> Result<Rebuilt, Error> {
         rebuild.finish(self.tenant).map_err(|error| match error {
             RebuildError::Io(error) => io_error("cannot write a rebuilt file")(error),
             RebuildError::Damaged(damaged) => {
@@ -200,20 +248,30 @@ impl<'a> Repair<'a> {
     }
 
     /// Says what was made anew, and what of it could not be.
-    fn told(&self, id: SegmentId, keys: bool, extra: bool, gaps: &mut Vec<Gap>, done: &mut Vec<Repaired>) {
+    fn told(
+        &self,
+        id: SegmentId,
+        parts: Parts,
+        rest_is_lost: bool,
+        gaps: &mut Vec<Gap>,
+        done: &mut Vec<Repaired>,
+    ) {
         let [_, keys_name, extra_name, sums_name] = id.file_names();
         // Reads may have come upon it, and remembered.
         gaps.retain(|gap| ![&keys_name, &extra_name, &sums_name].contains(&&gap.file));
-        if keys {
+        if parts.keys {
             let what = "the key index was made anew from the events".to_owned();
             done.push(Repaired { file: self.file(&keys_name), what, is_loss: false });
         }
-        if extra {
+        if rest_is_lost {
             let what =
                 "the counts were made anew from the events; progress and metrics of this segment are lost";
             let file = self.file(&extra_name);
             gaps.push(Gap { file: extra_name, what: what.to_owned(), received_ns: None, events: None });
             done.push(Repaired { file, what: what.to_owned(), is_loss: true });
+        } else if parts.extra {
+            let what = "the counts were made anew from the events".to_owned();
+            done.push(Repaired { file: self.file(&extra_name), what, is_loss: false });
         }
     }
 

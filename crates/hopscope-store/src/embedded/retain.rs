@@ -6,6 +6,7 @@
 use super::dir::{read_all, replace};
 use super::folder::{Folder, io_error, locked};
 use super::manifest::{Gap, SegmentEntry};
+use super::segment::rollup::Combination;
 use super::segment::{Damaged, Segment, SegmentId};
 use super::space::day_of;
 use crate::{Error, Policy, Retained, Retention, Unit, Why};
@@ -130,10 +131,11 @@ fn unit_of_segment(segment: &Segment) -> Unit {
 
 /// Every destination that the segment says anything of; `None` where it cannot be told.
 fn destinations_of(segment: &Segment) -> Result<Option<BTreeSet<String>>, Damaged> {
-    // Destination is the third dimension.
-    let of_events = segment.with_summary(|rows| {
-        rows?.iter().map(|row| row.values.get(2).cloned()).collect::<Option<BTreeSet<String>>>()
-    })?;
+    let (rollup, _) = segment.rollup()?;
+    let of_events = rollup.as_ref().as_ref().map(|rollup| {
+        let destination = |of: &Combination| rollup.name(of.names[Combination::DESTINATION]).to_owned();
+        rollup.combinations().iter().map(|(of, _)| destination(of)).collect::<BTreeSet<String>>()
+    });
     let of_rest = segment.with_rest(|rest| {
         let progress = rest.progress().iter().map(|row| row.destination);
         let tallies = rest.tallies().iter().map(|row| row.destination);

@@ -4,7 +4,8 @@
 use super::folder::{Folder, io_error};
 use super::manifest::Gap;
 use super::retain::DroppedDay;
-use super::segment::{self, DAY_NS, SummaryRow};
+use super::segment::rollup::{Combination, Rollup};
+use super::segment::{self, DAY_NS};
 use super::wal;
 use crate::{Error, Finding};
 use hopscope_model::Tenant;
@@ -226,14 +227,11 @@ impl Folder {
             let range = space.received_ns.get_or_insert((first, last));
             *range = (range.0.min(first), range.1.max(last));
             // Damage is what a check is for: here its bytes are only not told apart.
-            let told = segment
-                .with_summary(|rows| {
-                    rows.is_some_and(|rows| {
-                        divide(rows, entry.bytes, &mut destinations);
-                        entry.rows > 0
-                    })
-                })
-                .unwrap_or(false);
+            let rollup = segment.rollup().ok().map(|(rollup, _)| rollup);
+            let told = rollup.as_deref().and_then(Option::as_ref).is_some_and(|rollup| {
+                divide(rollup, entry.bytes, &mut destinations);
+                entry.rows > 0
+            });
             space.unattributed_bytes += if told { 0 } else { entry.bytes };
         }
         space.days = days.into_values().collect();
@@ -270,14 +268,14 @@ impl Folder {
 }
 
 /// Divides the bytes of a segment among its destinations, by events.
-fn divide(rows: &[SummaryRow], bytes: u64, destinations: &mut BTreeMap<(String, String), (u64, u64)>) {
-    let all: u64 = rows.iter().map(|row| row.events).sum();
-    for row in rows {
-        // System and destination are the first and the third dimension.
-        let [system, _, destination, ..] = row.values.as_slice() else { continue };
-        let sum = destinations.entry((system.clone(), destination.clone())).or_default();
-        let part = u128::from(bytes) * u128::from(row.events) / u128::from(all.max(1));
-        sum.0 += row.events;
+fn divide(rollup: &Rollup, bytes: u64, destinations: &mut BTreeMap<(String, String), (u64, u64)>) {
+    let all: u64 = rollup.combinations().iter().map(|(_, counted)| counted.events).sum();
+    for (of, counted) in rollup.combinations() {
+        let [system, destination] = [Combination::SYSTEM, Combination::DESTINATION]
+            .map(|name| rollup.name(of.names[name]).to_owned());
+        let sum = destinations.entry((system, destination)).or_default();
+        let part = u128::from(bytes) * u128::from(counted.events) / u128::from(all.max(1));
+        sum.0 += counted.events;
         sum.1 += u64::try_from(part).unwrap_or(u64::MAX);
     }
 }

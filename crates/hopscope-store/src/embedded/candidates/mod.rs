@@ -8,6 +8,7 @@ pub(super) use attributes::Split;
 
 use super::collect::Collect;
 use super::fingerprint::{Kind, of_term};
+use super::segment::rollup::Combination;
 use super::segment::{Damaged, Failed, InPage, Segment, merged};
 use crate::{Error, ErrorKind};
 use hopscope_model::Query;
@@ -151,11 +152,12 @@ fn in_parallel(
 fn fingerprints_of(segment: &Segment, term: &Term) -> Result<Option<Vec<(Kind, u64)>>, Damaged> {
     let Some(fingerprints) = of_term(term) else { return Ok(None) };
     if let Term::Free(Free::Word(word)) = term {
-        let is_name = segment.with_summary(|rows| {
-            // Destination and service are the third and the sixth dimension.
-            let names = |values: &[String]| [2, 5].iter().any(|place| values.get(*place) == Some(word));
-            rows.is_none_or(|rows| rows.iter().any(|row| names(&row.values)))
-        })?;
+        let (rollup, _) = segment.rollup()?;
+        let is_name = rollup.as_ref().as_ref().is_none_or(|rollup| {
+            let names = [Combination::DESTINATION, Combination::SERVICE];
+            let is = |of: &Combination| names.iter().any(|name| rollup.name(of.names[*name]) == word);
+            rollup.combinations().iter().any(|(of, _)| is(of))
+        });
         if is_name {
             return Ok(None);
         }

@@ -3,9 +3,9 @@
 use super::arrays::Arrays;
 use super::draft::Summed;
 use super::implied::{left_out, stored_schema};
-use super::summary::Summing;
+use super::keys;
+use super::rollup::Summing;
 use super::write::{index_rows, properties};
-use super::{SummaryRow, keys};
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
 use parquet::arrow::ArrowWriter;
@@ -24,7 +24,8 @@ pub(super) struct Output {
 pub(super) struct Put {
     pub events: Summed,
     pub keys: (Vec<u8>, Vec<keys::Part>),
-    pub summary: Option<Vec<SummaryRow>>,
+    /// See [`Extra::rollup`](super::Extra::rollup).
+    pub rollup: Vec<u8>,
     pub rows: u32,
     /// Earliest and latest start; zeros without rows.
     pub start_ns: (i64, i64),
@@ -59,7 +60,7 @@ impl Output {
         Ok(Put {
             events: self.writer.into_inner()?,
             keys: self.keys.finish(),
-            summary: self.summing.finish(),
+            rollup: self.summing.finish().unwrap_or_default(),
             rows: self.rows,
             start_ns: self.start_ns.unwrap_or_default(),
         })

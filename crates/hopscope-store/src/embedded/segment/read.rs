@@ -10,12 +10,12 @@ use super::footer::{Footer, InPage};
 use super::implied::put_back;
 use super::keys::KeyIndex;
 use super::pages::Pages;
-use super::{Extra, SegmentId, SummaryRow, sums};
+use super::rollup::Rollup;
+use super::{ExtraParts, SegmentId, sums};
 use crate::Error;
 use crate::embedded::dir::{Dir, read_whole};
 use crate::embedded::fingerprint::Kind;
 use crate::embedded::frame;
-use crate::embedded::ints::Malformed;
 use crate::embedded::manifest::SegmentEntry;
 use crate::embedded::read::Cancel;
 use arrow_array::RecordBatch;
@@ -76,13 +76,6 @@ impl From<Error> for Failed {
     fn from(error: Error) -> Self {
         Self::Stopped(error)
     }
-}
-
-/// What a segment's file of other things holds.
-#[derive(Debug)]
-struct Beside {
-    summary: Option<Vec<SummaryRow>>,
-    rest: Batch,
 }
 
 /// An open segment.
@@ -180,14 +173,40 @@ impl Segment {
         self.extra.verify()
     }
 
-    /// The segment's own counts by all dimensions, where it has them.
-    pub fn with_summary<T>(&self, with: impl FnOnce(Option<&[SummaryRow]>) -> T) -> Result<T, Damaged> {
-        Ok(with(self.beside()?.summary.as_deref()))
+    /// The segment's own counts, where it has them; and the file that their rows are in.
+    pub fn rollup(&self) -> Result<(Arc<Option<Rollup>>, &CheckedFile), Damaged> {
+        let rollup = self.extra.metadata(1, || {
+            let parts = self.extra_parts()?;
+            let rollup = match parts.is_summary {
+                _ if parts.rollup.is_empty() => None,
+                false => Some(Rollup::load(&self.extra, parts.rollup.start)?),
+                true => {
+                    let len = (parts.rollup.end - parts.rollup.start) as usize;
+                    let json = self.extra.read(parts.rollup.start, len)?;
+                    Rollup::from_summary(&json).map_err(|odd| self.extra.damaged(odd.0.to_owned()))?
+                }
+            };
+            let bytes = rollup.as_ref().map_or(0, Rollup::byte_len) + size_of::<Rollup>();
+            Ok((rollup, bytes))
+        })?;
+        Ok((rollup, &self.extra))
     }
 
     /// All samples of progress, and all tallies.
     pub fn with_rest<T>(&self, with: impl FnOnce(&Batch) -> T) -> Result<T, Damaged> {
-        Ok(with(&self.beside()?.rest))
+        let rest = self.extra.metadata(0, || {
+            let rest = self.extra_parts()?.rest;
+            let bytes = self.extra.read(rest.start, (rest.end - rest.start) as usize)?;
+            let rest = frame::decode(&self.tenant, &bytes);
+            let rest: Batch = rest.map_err(|odd| self.extra.damaged(odd.0.to_owned()))?;
+            let bytes = size_of::<Batch>() + rest.byte_len();
+            Ok((rest, bytes))
+        })?;
+        Ok(with(&rest))
+    }
+
+    fn extra_parts(&self) -> Result<ExtraParts, Damaged> {
+        ExtraParts::in_file(&self.extra)
     }
 
     /// Rows that may be under these fingerprints, in order, merged.
@@ -283,18 +302,6 @@ impl Segment {
 
     fn footer(&self) -> Result<Arc<Footer>, Damaged> {
         self.events.metadata(0, || Footer::load(&self.events, self.entry.rows, self.entry.start_ns))
-    }
-
-    fn beside(&self) -> Result<Arc<Beside>, Damaged> {
-        self.extra.metadata(0, || {
-            let len = self.extra.byte_len() as usize;
-            let odd = |malformed: Malformed| self.damaged(&malformed.0);
-            let extra = Extra::decode(&self.extra.read(0, len)?).map_err(odd)?;
-            let rest = frame::decode(&self.tenant, &extra.rest).map_err(odd)?;
-            let rows = extra.summary.iter().flatten().map(SummaryRow::bytes).sum::<usize>();
-            let bytes = size_of::<Beside>() + rows + rest.byte_len();
-            Ok((Beside { summary: extra.summary, rest }, bytes))
-        })
     }
 
     /// Damage of the file of events.

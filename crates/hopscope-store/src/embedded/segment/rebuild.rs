@@ -3,9 +3,9 @@
 use super::arrays::Arrays;
 use super::checked::{CheckedFile, Damaged, block_sums};
 use super::implied::put_back;
-use super::summary::Summing;
+use super::rollup::Summing;
 use super::write::index_rows;
-use super::{Extra, SegmentId, keys, sums};
+use super::{Extra, ExtraParts, SegmentId, keys, sums};
 use crate::embedded::dir::{Dir, write_all};
 use crate::embedded::frame;
 use crate::embedded::manifest::SegmentEntry;
@@ -18,8 +18,17 @@ use std::io;
 pub(crate) struct Parts {
     /// The key index.
     pub keys: bool,
-    /// Counts, progress and tallies.
+    /// Rollup, progress and tallies.
     pub extra: bool,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rebuilt {
+    /// For the manifest.
+    pub entry: SegmentEntry,
+    /// Whether progress and tallies went with their file: they are not in the events.
+    pub rest_is_lost: bool,
 }
 
 /// A segment with sound events, in the folder it lies in.
@@ -54,9 +63,8 @@ impl<'a> Rebuild<'a> {
         Ok(Self { dir, folder, sums, parts })
     }
 
-    /// Makes anew what has to be, beside what is there and then in its place; the entry for the manifest. Progress and
-    /// tallies are not in the events: they are lost with their file.
-    pub fn finish(mut self, tenant: &Tenant) -> Result<SegmentEntry, RebuildError> {
+    /// Makes anew what has to be, beside what is there and then in its place.
+    pub fn finish(mut self, tenant: &Tenant) -> Result<Rebuilt, RebuildError> {
         let [events_name, keys_name, extra_name, sums_name] = self.sums.head.entry.id().file_names();
         let (lens, files) = (self.sums.head.lens, [0, 1, 2].map(|number| self.sums.of(number)));
         let read = |number: usize, name: &str| {
@@ -72,11 +80,24 @@ impl<'a> Rebuild<'a> {
         } else {
             read(1, &keys_name)?.read(0, lens[1] as usize)?.to_vec()
         };
+        let mut rest_is_lost = false;
         let extra = if self.parts.extra {
             let entry = &mut self.sums.head.entry;
-            (entry.progress, entry.tally_ns) = (0, None);
-            let rest = BatchBuilder::new(tenant.clone(), Source::Otlp, entry.received_ns.0).finish();
-            Extra { summary: built.summary.finish(), rest: frame::encode(&rest) }.encode()
+            let sound = read(2, &extra_name).and_then(|file| {
+                let ExtraParts { rest, .. } = ExtraParts::in_file(&file)?;
+                file.read(rest.start, (rest.end - rest.start) as usize).map(|rest| rest.to_vec())
+            });
+            let rest = match sound {
+                Ok(rest) => rest,
+                Err(damaged) if damaged.passing => return Err(damaged.into()),
+                Err(_) => {
+                    rest_is_lost = true;
+                    (entry.progress, entry.tally_ns) = (0, None);
+                    let none = BatchBuilder::new(tenant.clone(), Source::Otlp, entry.received_ns.0);
+                    frame::encode(&none.finish())
+                }
+            };
+            Extra { rollup: built.summing.finish().unwrap_or_default(), rest }.encode()
         } else {
             read(2, &extra_name)?.read(0, lens[2] as usize)?.to_vec()
         };
@@ -97,7 +118,7 @@ impl<'a> Rebuild<'a> {
         self.dir.sync_dir(self.folder)?;
         entry.bytes += bytes.len() as u64;
         entry.sums_crc32c = crc32c::crc32c(&bytes);
-        Ok(entry)
+        Ok(Rebuilt { entry, rest_is_lost })
     }
 }
 
@@ -124,7 +145,7 @@ impl From<io::Error> for RebuildError {
 #[derive(Default)]
 struct Built {
     keys: keys::Writer,
-    summary: Summing,
+    summing: Summing,
 }
 
 impl Built {
@@ -138,7 +159,7 @@ impl Built {
             let rows = rows.and_then(put_back).map_err(|error| damaged(error.to_string()))?;
             let rows = Arrays::of(&rows).ok_or_else(odd)?;
             index_rows(&mut self.keys, first, &rows).ok_or_else(odd)?;
-            self.summary.add(&rows);
+            self.summing.add(&rows);
             first += rows.rows() as u32;
         }
         Ok(())

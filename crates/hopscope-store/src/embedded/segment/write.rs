@@ -34,9 +34,6 @@ const ROW_GROUP_ROWS: usize = 524_288;
 /// Rows that are arrow arrays at a time.
 pub(crate) const CHUNK_ROWS: usize = 16_384;
 
-/// Most combinations of a summary; a segment with more is scanned instead.
-pub(crate) const SUMMARY_ROWS_MAX: usize = 65_536;
-
 /// What a table holds of one day of receipt, and is in no older segment.
 struct OfDay {
     day: i32,
@@ -107,7 +104,7 @@ fn write_day(
         let rows = take_record_batch(rows, &chunk).and_then(|rows| output.push(&rows));
         rows.map_err(io::Error::other)?;
     }
-    let Put { events, keys, summary, rows, start_ns } = output.finish().map_err(io::Error::other)?;
+    let Put { events, keys, rollup, rows, start_ns } = output.finish().map_err(io::Error::other)?;
     let entry = SegmentEntry {
         log: id.log,
         day: id.day,
@@ -120,7 +117,7 @@ fn write_day(
         bytes: 0,
         sums_crc32c: 0,
     };
-    let extra = Extra { summary, rest: frame::encode(rest) };
+    let extra = Extra { rollup, rest: frame::encode(rest) };
     draft.finish(sums::Head::sealed(entry, days), events, keys, &extra)
 }
 

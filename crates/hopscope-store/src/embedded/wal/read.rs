@@ -53,7 +53,8 @@ impl Records {
     /// Begins with the first one.
     pub fn of(number: u64, file: Arc<dyn File>) -> io::Result<Self> {
         let len = file.len()?;
-        let mut records = Self { number, file, len, place: 0, ahead: Vec::new(), ahead_at: 0, ahead_bytes: AHEAD_BYTES };
+        let mut records =
+            Self { number, file, len, place: 0, ahead: Vec::new(), ahead_at: 0, ahead_bytes: AHEAD_BYTES };
         if records.bytes(0, FILE_HEADER_BYTES)?.is_some_and(|header| header == file_header(number)) {
             records.place = FILE_HEADER_BYTES;
         }

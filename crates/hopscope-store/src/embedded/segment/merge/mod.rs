@@ -98,7 +98,7 @@ fn write(
     let events = draft.events().map_err(MergeFailed::Io)?;
     let mut output = Output::new(events).map_err(unwritten)?;
     write_all(&mut output, inputs, &survey, pace)?;
-    let Put { events, keys, summary, rows, start_ns } = output.finish().map_err(unwritten)?;
+    let Put { events, keys, rollup, rows, start_ns } = output.finish().map_err(unwritten)?;
     let expected: usize = survey
         .rows
         .iter()
@@ -122,7 +122,7 @@ fn write(
         bytes: 0,
         sums_crc32c: 0,
     };
-    let extra = Extra { summary, rest: frame::encode(&rest) };
+    let extra = Extra { rollup, rest: frame::encode(&rest) };
     let head = sums::Head::merged(entry, replaced(inputs)?);
     Ok((head, events, keys, extra))
 }
