@@ -66,7 +66,13 @@ fn asked(random: &mut Random) -> Aggregation {
         let at = NOW_NS - random.below(hours * 3_600) as i64 * SECOND_NS;
         Some(Time::At(at - at.rem_euclid(unit)))
     };
-    let (since, until) = (at(5), at(2));
+    let (mut since, mut until) = (at(5), at(2));
+    if step_ns == 0 {
+        // A range that is open on one side.
+        let open = random.below(3);
+        since = since.filter(|_| open != 1);
+        until = until.filter(|_| open != 2);
+    }
     let terms = [
         "",
         "dest:dest-1",

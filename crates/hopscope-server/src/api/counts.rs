@@ -5,6 +5,7 @@ use crate::clock::now_ns;
 use axum::Json;
 use axum::extract::{Query as Parameters, State};
 use hopscope_client::api::{Destination, DestinationsAnswer, Int64, Service, ServicesAnswer};
+use hopscope_model::query::Time;
 use hopscope_model::{Query, Stage};
 use hopscope_store::{Aggregated, Aggregation, Dimension, Row};
 use serde::Deserialize;
@@ -16,6 +17,8 @@ use utoipa::IntoParams;
 
 /// Combinations counted for one answer; past it the coverage says so.
 const ROWS_MAX: usize = 20_000;
+
+const MINUTE_NS: i64 = 60_000_000_000;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -50,7 +53,8 @@ pub(super) async fn services(
 }
 
 async fn count(api: &Api, since: &Since, by: Vec<Dimension>) -> Result<Aggregated, Failure> {
-    let query = match since.since.as_deref().filter(|since| !since.is_empty()) {
+    let now_ns = now_ns();
+    let mut query = match since.since.as_deref().filter(|since| !since.is_empty()) {
         None => Query::default(),
         Some(since) => Query::from_str(&format!("since:{since}"))
             .ok()
@@ -59,8 +63,12 @@ async fn count(api: &Api, since: &Since, by: Vec<Dimension>) -> Result<Aggregate
                 Failure::invalid(format!("not a time since={since}")).with_hint("as 15m, 24h or 7d")
             })?,
     };
-    let aggregation =
-        Aggregation { by, query, now_ns: now_ns(), rows_max: ROWS_MAX, ..Aggregation::default() };
+    // A whole minute: what is counted by minutes answers it without a look at events.
+    query.since = query.since.map(|since| {
+        let since_ns = since.resolve(now_ns);
+        Time::At(since_ns.saturating_sub(since_ns.rem_euclid(MINUTE_NS)))
+    });
+    let aggregation = Aggregation { by, query, now_ns, rows_max: ROWS_MAX, ..Aggregation::default() };
     Ok(api.store.aggregate(&api.tenant, &aggregation).await?)
 }
 

@@ -105,9 +105,9 @@ async fn evidence(
             of,
             by: doctor::DIMENSIONS.to_vec(),
             query: query(from_ns, now_ns.saturating_add(AHEAD_NS_MAX)),
-            step_ns: None,
             now_ns,
             rows_max: ROWS_MAX,
+            ..Aggregation::default()
         };
         let counted = api.store.aggregate(&api.tenant, &aggregation).await?;
         coverage.merge(&counted.coverage);

@@ -10,7 +10,7 @@ use axum::extract::{Query as Parameters, State};
 use hopscope_client::api::{Bound, Durations, Flow, Int64, Rate, RatesAnswer};
 use hopscope_model::query::Time;
 use hopscope_model::{Coverage, Measure, Quantile, Query, Spread, Stage};
-use hopscope_store::{Aggregation, Counted, Dimension, Row};
+use hopscope_store::{Aggregation, Counted, Dimension, Latency, Row};
 use serde::Deserialize;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -123,6 +123,7 @@ impl Range {
             step_ns: NonZero::new(self.step_ns),
             now_ns: self.to_ns,
             rows_max: ROWS_MAX,
+            measured: of == Counted::Events,
         }
     }
 
@@ -186,8 +187,28 @@ struct Teller {
 #[derive(Default)]
 struct Book {
     tellers: BTreeMap<(Kind, String), Teller>,
-    process: Option<Spread>,
-    queue: Option<Spread>,
+    process: Spreads,
+    queue: Spreads,
+}
+
+/// How one thing spread, by how good the evidence is, 0 is best: metrics, then events that arrived.
+type Spreads = BTreeMap<u8, Spread>;
+
+/// Of a row the spreads of processing and of the queue, each with its rank.
+fn spreads(row: &Row, stage: Stage) -> [Option<(u8, &Spread)>; 2] {
+    if let Some(metric) = &row.metric {
+        let spread = row.spread.as_ref().map(|spread| (0, spread));
+        return match (metric.measure, stage) {
+            (Measure::Duration, Stage::Process) => [spread, None],
+            (Measure::Queue, _) => [None, spread],
+            _ => [None, None],
+        };
+    }
+    let Some(measured) = &row.measured else { return [None, None] };
+    // A consumer that tells both has two ends of its time in the queue: the receipt is the sooner one.
+    let queue_rank = if stage == Stage::Receive { 1 } else { 2 };
+    let process = measured.latency(Latency::Process).map(|spread| (1, spread));
+    [process, measured.latency(Latency::Queue).map(|spread| (queue_rank, spread))]
 }
 
 #[derive(Default)]
@@ -203,14 +224,9 @@ impl Books {
         let group = if stage == Stage::Send { "" } else { group };
         let place = (system.clone(), cluster.clone(), destination.to_owned());
         let book = self.places.entry(place).or_default().entry(group.to_owned()).or_default();
-        if let (Some(metric), Some(spread)) = (&row.metric, &row.spread) {
-            let all = match (metric.measure, stage) {
-                (Measure::Duration, Stage::Process) => Some(&mut book.process),
-                (Measure::Queue, _) => Some(&mut book.queue),
-                _ => None,
-            };
-            if let Some(all) = all {
-                all.get_or_insert_with(Spread::empty).add(spread);
+        for (all, spread) in [&mut book.process, &mut book.queue].into_iter().zip(spreads(row, stage)) {
+            if let Some((rank, spread)) = spread {
+                all.entry(rank).or_insert_with(Spread::empty).add(spread);
             }
         }
         let Some((kind, rank)) = said(row, stage) else { return };
@@ -244,8 +260,8 @@ impl Books {
                     group: group.clone(),
                     sent: sent.clone(),
                     consumed,
-                    process: durations(book.process.as_ref()),
-                    queue: durations(book.queue.as_ref()),
+                    process: durations(book.process.values().next()),
+                    queue: durations(book.queue.values().next()),
                 });
             }
         }
@@ -299,9 +315,9 @@ impl Book {
     }
 
     fn merge(&mut self, other: Self) {
-        for (spread, other) in [(&mut self.process, other.process), (&mut self.queue, other.queue)] {
-            if let Some(other) = other {
-                spread.get_or_insert_with(Spread::empty).add(&other);
+        for (own, other) in [(&mut self.process, other.process), (&mut self.queue, other.queue)] {
+            for (rank, spread) in other {
+                own.entry(rank).or_insert_with(Spread::empty).add(&spread);
             }
         }
         for (teller, other) in other.tellers {

@@ -135,9 +135,8 @@ fn count_segment<'q>(
     let (first, last) = segment.entry.start_ns;
     if segment.entry.rows > 0 && last >= since && first < until {
         for left in count_rolled(&mut counting, aggregation, segment)? {
-            let mut query = aggregation.query.clone();
-            query.since = query.since.and(Some(Time::At(left.start)));
-            query.until = query.until.and(Some(Time::At(left.end)));
+            let (since, until) = (Some(Time::At(left.start)), Some(Time::At(left.end)));
+            let query = Query { since, until, ..aggregation.query.clone() };
             count_rows(&mut counting, aggregation, &query, segment, cancel)?;
         }
     }

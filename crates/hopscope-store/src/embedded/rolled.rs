@@ -116,7 +116,7 @@ fn tells(rollup: &Rollup, query: &Query) -> bool {
                 Field::Service | Field::System | Field::Group | Field::Stage | Field::Outcome | Field::State
             )
         }
-        Term::Free(_) | Term::AnyOf(_) => false,
+        Term::Free(_) | Term::AnyOf(_) | Term::Attribute { .. } => false,
     })
 }
 
