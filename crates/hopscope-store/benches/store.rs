@@ -10,20 +10,24 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "figures are this program's output")]
 
+use hopscope_model::query::Time;
 use hopscope_model::{Batch, Key, Limits, Position, Tenant};
 use hopscope_store::embedded::{Embedded, Options, Status};
 use hopscope_store::kit::random::Random;
 use hopscope_store::{Aggregation, Depth, Dimension, Page, Store};
-use hopscope_wire::workload::Workload;
+use hopscope_wire::workload::{BEGIN_NS, Workload};
 use hopscope_wire::{DecodeLimits, otlp};
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
+
+const HOUR_NS: i64 = 3_600_000_000_000;
 
 /// Spans of one batch.
 const BATCH_SPANS: usize = 1_000;
@@ -71,6 +75,7 @@ async fn run(records: usize, folder: &Path) {
     assert_eq!(report.findings, [], "sound");
     let per_record = |bytes: u64| bytes as f64 / report.events as f64;
     figure("store_bytes_per_record", per_record(folder_bytes(folder, "")), "B", None);
+    figure("store_extra_bytes_per_record", per_record(folder_bytes(folder, ".extra")), "B", None);
     figure("store_key_bytes_per_record", per_record(folder_bytes(folder, ".keys")), "B", None);
     drop(store);
     let begin = Instant::now();
@@ -89,7 +94,28 @@ async fn run(records: usize, folder: &Path) {
     let aggregation =
         Aggregation { by, query: QUERY, now_ns: i64::MAX, rows_max: 1_000, ..Aggregation::default() };
     timed("store_count_everything", || store.aggregate(&TENANT, &aggregation)).await;
+    dashboard(&store).await;
     figure("store_rss_after_lookups", rss_mb(), "MB", None);
+}
+
+/// What a page of rates asks: all names but the lane, latencies too.
+async fn dashboard(store: &Embedded) {
+    use Dimension::{Cluster, Destination, Group, Service, Stage, System};
+    let begin_ns = BEGIN_NS as i64 - BEGIN_NS as i64 % HOUR_NS - HOUR_NS;
+    for (name, hours, step_ns) in [("30d", 720, 12 * HOUR_NS), ("1d_by_1min", 24, HOUR_NS / 60)] {
+        let until_ns = begin_ns + hours * HOUR_NS;
+        let (since, until) = (Some(Time::At(begin_ns)), Some(Time::At(until_ns)));
+        let aggregation = Aggregation {
+            by: vec![System, Cluster, Destination, Group, Service, Stage],
+            query: hopscope_model::Query { terms: Vec::new(), since, until },
+            step_ns: NonZero::new(step_ns),
+            now_ns: until_ns,
+            rows_max: 100_000,
+            measured: true,
+            ..Aggregation::default()
+        };
+        timed(&format!("store_dashboard_{name}"), || store.aggregate(&TENANT, &aggregation)).await;
+    }
 }
 
 /// Merges what was not merged by itself while it was appended.

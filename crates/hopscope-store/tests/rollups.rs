@@ -132,6 +132,54 @@ proptest! {
     }
 }
 
+/// What the page of rates asks for 30 days, and the newest day by minutes.
+fn dashboards() -> [Aggregation; 2] {
+    use Dimension::{Cluster, Destination, Group, Service, Stage, System};
+    let of = |days: i64, step_ns: i64| Aggregation {
+        by: vec![System, Cluster, Destination, Group, Service, Stage],
+        query: Query {
+            since: Some(Time::At(NOW_NS - days * 24 * HOUR_NS)),
+            until: Some(Time::At(NOW_NS + HOUR_NS)),
+            ..Query::default()
+        },
+        step_ns: NonZero::new(step_ns),
+        now_ns: NOW_NS,
+        rows_max: 100_000,
+        measured: true,
+        ..Aggregation::default()
+    };
+    [of(30, 12 * HOUR_NS), of(1, MINUTE_NS)]
+}
+
+#[test]
+fn a_dashboard_reads_no_block_of_events() {
+    run(async {
+        let (mut random, mut sent, dir, memory) = (Random(3), Vec::new(), SimDir::new(), Memory::new());
+        let store = Embedded::open_in(Arc::new(dir.clone()), Options::default()).expect("open");
+        for number in 0..12 {
+            let batch = batch(&mut random, number, &mut sent);
+            memory.append(batch.clone()).await.expect("append");
+            store.append(batch).await.expect("stored");
+            if number % 4 == 3 {
+                store.seal().await.expect("sealed");
+            }
+        }
+        drop(store);
+        let store = Embedded::open_in(Arc::new(dir.clone()), Options::default()).expect("open");
+        let events = dir.files().into_iter().filter(|(path, _)| path.ends_with(".parquet"));
+        for (path, len) in events {
+            (0..len).step_by(4_096).for_each(|at| dir.flip(&path, at, 0));
+        }
+        for asked in dashboards() {
+            assert_eq!(counts(&store, &asked).await, counts(&memory, &asked).await, "{asked:?}");
+        }
+        let by_instance =
+            Aggregation { by: vec![Dimension::Instance], rows_max: 9, ..Aggregation::default() };
+        let answer = store.aggregate(&Tenant::default(), &by_instance).await.expect("answers");
+        assert!(!answer.coverage.complete, "the events cannot be read");
+    });
+}
+
 #[test]
 fn latencies_are_those_that_one_event_tells() {
     let process = MessageEvent {

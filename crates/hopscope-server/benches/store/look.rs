@@ -3,11 +3,14 @@
 use crate::fill::Known;
 use crate::measured::figure;
 use crate::run::{DATA, State};
+use hopscope_model::query::Time;
 use hopscope_model::{Key, Limits, Position, SpanContext, SpanId, Tenant, TraceId};
 use hopscope_store::embedded::{Embedded, Options};
 use hopscope_store::{Aggregation, Dimension, Page, Store};
+use hopscope_wire::workload::BEGIN_NS;
 use rustix::fs::{Advice, fadvise};
 use std::fs::File;
+use std::num::NonZero;
 use std::path::Path;
 use std::time::Instant;
 
@@ -15,6 +18,9 @@ use std::time::Instant;
 const WARM: usize = 1_000;
 /// Cold ones: before each the pages of every file are dropped.
 const COLD: usize = 100;
+
+const MINUTE_NS: i64 = 60_000_000_000;
+const HOUR_NS: i64 = 60 * MINUTE_NS;
 
 /// Prints the figures of the store in that folder, their names begun with how many records it has.
 pub async fn look(folder: &Path) {
@@ -43,7 +49,35 @@ pub async fn look(folder: &Path) {
     let begin = Instant::now();
     store.aggregate(&Tenant::default(), &aggregation).await.expect("answered");
     figure(&named("count.everything"), ms(begin), "ms", None);
+    dashboards(&store, &named).await;
     figure(&named("rss_after_looks"), resident_mb(), "MB", None);
+}
+
+/// What a page of rates asks for all days, and by minutes for one; each the first time, and again.
+async fn dashboards(store: &Embedded, named: &impl Fn(&str) -> String) {
+    use Dimension::{Cluster, Destination, Group, Service, Stage, System};
+    let begin_ns = BEGIN_NS as i64 - BEGIN_NS as i64 % HOUR_NS;
+    for (name, days, step_ns) in
+        [("30d_by_12h", 30, 12 * HOUR_NS), ("30d_by_1h", 30, HOUR_NS), ("1d_by_1min", 1, MINUTE_NS)]
+    {
+        let until_ns = begin_ns + days * 24 * HOUR_NS;
+        let (since, until) = (Some(Time::At(begin_ns)), Some(Time::At(until_ns)));
+        let aggregation = Aggregation {
+            by: vec![System, Cluster, Destination, Group, Service, Stage],
+            query: hopscope_model::Query { terms: Vec::new(), since, until },
+            step_ns: NonZero::new(step_ns),
+            now_ns: until_ns,
+            rows_max: 200_000,
+            measured: true,
+            ..Aggregation::default()
+        };
+        for round in ["first", "again"] {
+            let begin = Instant::now();
+            let answer = store.aggregate(&Tenant::default(), &aggregation).await.expect("answered");
+            figure(&named(&format!("dashboard.{name}.{round}")), ms(begin), "ms", Some((50.0, false)));
+            assert!(!answer.rows.is_empty() && answer.coverage.complete, "{:?}", answer.coverage);
+        }
+    }
 }
 
 /// Keys of every kind; those of `nowhere` are of no record.
