@@ -18,8 +18,8 @@ use plain::Plain;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Format of the parts that are written.
-const FORMAT: u32 = 2;
+/// Format of the parts that are written. In format 2 entries were of single rows.
+const FORMAT: u32 = 3;
 
 const ROW_BITS: u32 = 24;
 const RUN_BITS: u32 = 4;
@@ -33,6 +33,10 @@ const PLACE_BITS: u32 = 56;
 
 /// Most rows of a segment.
 pub(crate) const ROWS_MAX: u32 = 1 << ROW_BITS;
+
+/// An entry says in which sixteen rows a run begins: to read a page of them takes as long as to read one, and the
+/// number of a row is most of an entry. Positions are in the order of rows, so that theirs take few bits anyway.
+const ROW_SHIFT: u32 = 4;
 
 /// Longest run of one entry, as a power of two.
 const RUN_CODE_MAX: u32 = (1 << RUN_BITS) - 1;
@@ -57,6 +61,9 @@ pub(crate) struct Part {
     /// Bits that are kept of a fingerprint, from its top.
     #[serde(default)]
     pub fingerprint_bits: u32,
+    /// Rows are counted by two to the power of this.
+    #[serde(default)]
+    pub row_shift: u32,
     /// Number of blocks.
     #[serde(default)]
     pub blocks: u32,
@@ -119,15 +126,18 @@ impl Writer {
             open.iter().for_each(|run| close(kind, run, &mut entries, &mut places));
             if kind == Kind::Place {
                 places.sort_unstable_by_key(|entry| (entry.fingerprint, entry.row));
-                return write_part(&mut bytes, PLACE_BITS, &places);
+                return write_part(&mut bytes, (PLACE_BITS, 0), &places);
             }
             entries.sort_unstable();
             let bits = fingerprint_bits(kind, entries.len());
-            let kept = |entry: &u64| {
-                let entry = plain::unpacked(*entry);
-                Entry { fingerprint: entry.fingerprint >> (PREFIX_BITS - bits), ..entry }
-            };
-            write_part(&mut bytes, bits, &entries.iter().map(kept).collect::<Vec<_>>())
+            let kept = |entry: &u64| shifted(plain::unpacked(*entry), PREFIX_BITS - bits);
+            let mut kept: Vec<Entry> = entries.iter().map(kept).collect();
+            kept.dedup_by(|entry, before| {
+                let same = (entry.fingerprint, entry.row) == (before.fingerprint, before.row);
+                before.code = if same { before.code.max(entry.code) } else { before.code };
+                same
+            });
+            write_part(&mut bytes, (bits, ROW_SHIFT), &kept)
         });
         let parts = parts.collect();
         (bytes, parts)
@@ -144,6 +154,14 @@ fn close(kind: Kind, run: &(u64, u32, u32), entries: &mut Vec<u64>, places: &mut
     }
 }
 
+/// The entry with so many bits less of its fingerprint, and its rows counted by sixteen.
+fn shifted(entry: Entry, fingerprint_bits: u32) -> Entry {
+    // The run is not longer than its code says, and may begin anywhere in the first sixteen.
+    let (first, last) = (entry.row >> ROW_SHIFT, (entry.row + (1 << entry.code) - 1) >> ROW_SHIFT);
+    let code = (last - first + 1).next_power_of_two().trailing_zeros();
+    Entry { fingerprint: entry.fingerprint >> fingerprint_bits, row: first, code }
+}
+
 /// How much of a fingerprint to keep: in each segment one look-up of a thousand then meets a row that has not
 /// its key, which are 2 % of all look-ups in 24 segments. Spans are asked for by the hundred thousand, to find
 /// out which events of a log are sealed already: for them one in sixteen thousand does.
@@ -152,7 +170,7 @@ fn fingerprint_bits(kind: Kind, entries: usize) -> u32 {
     (width_of(entries as u64) + spare).min(PREFIX_BITS)
 }
 
-fn write_part(bytes: &mut Vec<u8>, fingerprint_bits: u32, entries: &[Entry]) -> Part {
+fn write_part(bytes: &mut Vec<u8>, (fingerprint_bits, row_shift): (u32, u32), entries: &[Entry]) -> Part {
     let start = bytes.len();
     let mut fences: Vec<u8> = Vec::new();
     let mut rest = entries;
@@ -172,6 +190,7 @@ fn write_part(bytes: &mut Vec<u8>, fingerprint_bits: u32, entries: &[Entry]) -> 
         format: FORMAT,
         count: entries.len() as u32,
         fingerprint_bits,
+        row_shift,
         blocks,
         block_bytes,
         fences: Vec::new(),
@@ -237,10 +256,15 @@ impl KeyIndex {
         fingerprints: &[u64],
         mut each: impl FnMut(usize, Range<u32>),
     ) -> Result<(), Damaged> {
+        let row_shift = match self.parts.get(kind as usize) {
+            Some(OpenPart::Packed { part, .. }) => part.row_shift,
+            _ => 0,
+        };
         let each = |place: usize, entry: Entry| {
             let rows = entry.rows();
-            if rows.start < self.rows {
-                each(place, rows.start..rows.end.min(self.rows));
+            let row = |number: u32| (u64::from(number) << row_shift).min(u64::from(self.rows)) as u32;
+            if row(rows.start) < self.rows {
+                each(place, row(rows.start)..row(rows.end));
             }
         };
         match self.parts.get(kind as usize) {
@@ -311,11 +335,12 @@ fn open_part(start: u64, part: Part) -> Result<(OpenPart, u64), String> {
             let bytes = plain.bytes();
             Ok((OpenPart::Plain(plain), bytes))
         }
-        FORMAT => {
+        2 | FORMAT => {
             let fences = u64::from(part.blocks) * FENCE_BYTES as u64;
             let bytes = part.block_bytes.checked_add(fences).ok_or_else(misfit)?;
-            let sound =
-                (1..=PLACE_BITS).contains(&part.fingerprint_bits) && (part.count == 0) == (part.blocks == 0);
+            let sound = (1..=PLACE_BITS).contains(&part.fingerprint_bits)
+                && part.row_shift <= ROW_BITS
+                && (part.count == 0) == (part.blocks == 0);
             sound.then_some((OpenPart::Packed { start, part }, bytes)).ok_or_else(misfit)
         }
         newer => Err(format!("key index was written by a newer hopscope format={newer} known={FORMAT}")),

@@ -114,9 +114,9 @@ fn an_index_of_format_1_is_read() {
 
 /// The bytes are a format: where they change, its number must.
 #[test]
-fn the_bytes_of_format_2_stay_as_they_are() {
+fn the_bytes_of_format_3_stay_as_they_are() {
     let mut writer = Writer::default();
-    for (row, fingerprint) in [(0, 5 << 60), (1, 5 << 60), (2, 1 << 62), (7, 0x1234_5678_9abc_def0)] {
+    for (row, fingerprint) in [(0, 5 << 60), (1, 5 << 60), (20, 1 << 62), (170, 0x1234_5678_9abc_def0)] {
         writer.add(row, Kind::Trace, fingerprint);
     }
     for row in 0..6 {
@@ -129,15 +129,16 @@ fn the_bytes_of_format_2_stay_as_they_are() {
     assert_eq!(json, GOLDEN_PART);
 }
 
-const GOLDEN: &str = "0000000008031001002900d72ddd0823010000000000000f000000030000000000000000030101001510016b0f103d44e4a1000c000000\
-     03000000";
-const GOLDEN_PART: &str = r#"{"format":2,"count":3,"fingerprint_bits":12,"blocks":1,"block_bytes":15}"#;
+const GOLDEN: &str = "0000000008040001002900da1ddd0023010000000000000f000000030000000000000000030101001510016b0f103d44e4a1000c\
+     00000003000000";
+const GOLDEN_PART: &str =
+    r#"{"format":3,"count":3,"fingerprint_bits":12,"row_shift":4,"blocks":1,"block_bytes":15}"#;
 
 #[test]
 fn parts_of_a_newer_format_are_refused() {
-    let part = Part { format: 3, ..Part::default() };
+    let part = Part { format: 4, ..Part::default() };
     let refused = opened(&[], 0, vec![part]).expect_err("newer");
-    assert_eq!(refused, "key index was written by a newer hopscope format=3 known=2");
+    assert_eq!(refused, "key index was written by a newer hopscope format=4 known=3");
 }
 
 #[test]
