@@ -130,6 +130,38 @@ fn open_segment_files(folder: &std::path::Path) -> usize {
     files.filter(|file| file.starts_with(folder) && file.to_string_lossy().contains("/seg-")).count()
 }
 
+/// Ten thousand segments, of which a hundred are there at a time.
+#[test]
+fn ten_thousand_segments_that_were_read_leave_no_descriptor() {
+    const SEGMENTS: u64 = 100;
+    const ROUNDS: u64 = 100;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().canonicalize().expect("a path");
+    let options = Options { files_open_max: 10, compact: false, ..Options::default() };
+    kit::run(async {
+        let store = Embedded::open(&path, options.clone()).expect("open");
+        for trace in 1..=SEGMENTS {
+            store.append(kit::batch(NOW_NS, &kit::copies(trace, 1, 1))).await.expect("stored");
+            store.seal().await.expect("sealed");
+        }
+        drop(store);
+        for _ in 0..ROUNDS {
+            let store = Embedded::open(&path, options.clone()).expect("open again");
+            // A row is read of every segment.
+            let found = store.search(&Tenant::default(), &Query::default(), &newest(1_000)).await;
+            assert_eq!(found.expect("answers").events.len() as u64, SEGMENTS);
+            let open = open_segment_files(&path);
+            assert!((1..=10).contains(&open), "{open} files are open");
+            drop(store);
+            assert_eq!(open_segment_files(&path), 0);
+        }
+    });
+}
+
+fn newest(events_max: usize) -> Page {
+    Page { events_max, after: None, now_ns: NOW_NS }
+}
+
 #[test]
 fn many_segments_take_few_descriptors_and_none_when_they_are_gone() {
     const SEGMENTS: u64 = 120;

@@ -188,6 +188,11 @@ pub(crate) fn properties() -> WriterProperties {
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_column_statistics_enabled(ColumnPath::from("start_ns"), EnabledStatistics::Page);
+    // Words of a vocabulary are packed in a few bits already, and span ids are random bytes: to decompress them
+    // would take longer than to read them.
+    for column in ["stage", "outcome", "disposition", "system", "source", "grade", "span"] {
+        properties = properties.set_column_compression(ColumnPath::from(column), Compression::UNCOMPRESSED);
+    }
     for column in
         ["start_ns", "duration_ns", "received_ns", "broker_ns", "origin_ns", "position", "body_bytes"]
     {
