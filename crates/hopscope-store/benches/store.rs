@@ -5,8 +5,8 @@
 //!   generating and decoding took on its own thread is taken off.
 //! - `lookup`: one key, no time range, warm, everything sealed but the rest that is in memory.
 //!
-//! `cargo bench -p hopscope-store --bench store -- --records 5000000 [--folder DIR] [--merge no]`. Figures go to
-//! standard output, one JSON object a line. A folder that holds so many records already is only looked into.
+//! `cargo bench -p hopscope-store --bench store -- --records 5000000 [--days 12] [--folder DIR] [--merge no]`. Figures
+//! go to standard output, one JSON object a line. A folder that holds so many records already is only looked into.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "figures are this program's output")]
 
@@ -15,7 +15,7 @@ use hopscope_model::{Batch, Key, Limits, Position, Tenant};
 use hopscope_store::embedded::{Embedded, Options, Status};
 use hopscope_store::kit::random::Random;
 use hopscope_store::{Aggregation, Depth, Dimension, Page, Store};
-use hopscope_wire::workload::{BEGIN_NS, Workload};
+use hopscope_wire::workload::{BEGIN_NS, Part, Workload};
 use hopscope_wire::{DecodeLimits, otlp};
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -146,20 +146,29 @@ async fn timed<T, F: Future<Output = T>>(name: &str, mut work: impl FnMut() -> F
     figure(name, begin.elapsed().as_secs_f64() * 1e3, "ms", None);
 }
 
+/// W1 as it is: 10,000 messages a second; or spread over so many days.
+fn workload(records: usize) -> Workload {
+    let days: Option<u64> = argument("--days").and_then(|days| days.parse().ok());
+    let Some(days) = days else { return Workload::new(1) };
+    let messages = records as u64 / 2;
+    let interval_ns = days * 24 * HOUR_NS as u64 / messages.max(1);
+    Workload::part(1, Part { number: 0, messages, begin_ns: BEGIN_NS, interval_ns })
+}
+
 /// Appends; gives back keys of every kind to look up.
 async fn fill(store: &Arc<Embedded>, records: usize, filled: bool) -> Vec<(&'static str, Vec<Key>)> {
-    let mut workload = Workload::new(1);
+    let mut workload = workload(records);
     let mut random = Random(1);
     let mut keys: [Vec<Key>; KINDS.len()] = Default::default();
     let mut under_way = std::collections::VecDeque::new();
-    let (mut own_cpu, mut appended, mut number) = (0.0, 0, 0);
+    let (mut own_cpu, mut appended) = (0.0, 0);
     let (begin, begin_cpu) = (Instant::now(), cpu(ClockId::ProcessCPUTime));
     while appended < records {
         let begin_own = cpu(ClockId::ThreadCPUTime);
         let request = workload.request(BATCH_SPANS);
-        number += 1;
+        let received_ns = workload.next_ns() as i64;
         let decoded =
-            otlp::decode_protobuf(&request, &TENANT, number, &DecodeLimits::default()).expect("valid");
+            otlp::decode_protobuf(&request, &TENANT, received_ns, &DecodeLimits::default()).expect("valid");
         let batch = decoded.batch;
         if random.below(records as u64 / BATCH_SPANS as u64 + 1) < LOOKUPS as u64 {
             remember(&batch, &mut random, &mut keys);

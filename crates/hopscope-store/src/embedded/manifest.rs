@@ -14,7 +14,8 @@ pub(crate) const NEW_FILE: &str = "MANIFEST.new";
 const MAGIC: &str = "hopscope-manifest ";
 
 /// The format that is written. Format 1 had segments of several days of receipt, no merged ones, and key indexes
-/// of their first format; up to format 2 a checksum covered 64 KiB.
+/// of their first format; up to format 2 a checksum covered 64 KiB, and
+/// counts were JSON without times.
 pub(crate) const FORMAT: u32 = 3;
 
 /// Most bytes of a manifest: about 200,000 segments.

@@ -9,6 +9,8 @@ pub enum StoreCommand {
     Check(CheckArgs),
     /// Put damaged files aside, rebuild what can be rebuilt, remove what was left behind. The server must be stopped.
     Repair(RepairArgs),
+    /// Make the counts that dashboards are answered from anew out of the events. The server must be stopped.
+    Rollup(RollupArgs),
     /// What it takes, by day and destination; how fast it grows; when the disk will be full.
     Stats(StatsArgs),
     /// Bring a backup up to date, while the server runs or not. Only new files are copied.
@@ -53,6 +55,18 @@ pub struct RepairArgs {
     /// Only say what would be done.
     #[arg(long)]
     pub dry_run: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RollupArgs {
+    #[command(flatten)]
+    pub folder: FolderArgs,
+    /// Make all of them anew, and say which were others before.
+    #[arg(long, required = true)]
+    pub rebuild: bool,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

@@ -6,6 +6,7 @@ mod backup;
 mod check;
 mod parquet;
 mod repair;
+mod rollup;
 mod sql;
 mod stats;
 
@@ -25,6 +26,7 @@ pub async fn run(command: &StoreCommand) -> anyhow::Result<Exit> {
     match command {
         StoreCommand::Check(args) => check::run(args).await,
         StoreCommand::Repair(args) => repair::run(args).await,
+        StoreCommand::Rollup(args) => rollup::run(args).await,
         StoreCommand::Stats(args) => stats::run(args).await,
         StoreCommand::Backup(args) => backup::run(args).await,
         StoreCommand::Restore(args) => backup::restore(args).await,
