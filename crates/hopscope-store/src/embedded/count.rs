@@ -22,6 +22,7 @@ impl Folder {
             Counted::Events => count_events(&mut read, aggregation, cancel)?,
             Counted::Tallies => count_tallies(&mut read, aggregation, cancel)?,
         };
+        read.say_what_was_dropped(aggregation.query.range(aggregation.now_ns).0);
         let mut coverage = read.coverage;
         crate::contract::put_in_order(&mut rows, aggregation.rows_max, &mut coverage);
         Ok(Aggregated { rows, coverage })

@@ -106,6 +106,13 @@ impl<'a> Read<'a> {
         }
     }
 
+    /// Says what retention dropped, where an answer about what starts at or after `since_ns` might have it.
+    pub fn say_what_was_dropped(&mut self, since_ns: i64) {
+        if let Some(why) = self.folder.dropped_since(since_ns) {
+            self.not_searched(why);
+        }
+    }
+
     /// Goes on after damage, which is then said; gives everything else back.
     pub fn or_damage<T>(&mut self, segment: &Segment, result: Result<T, Failed>) -> Result<Option<T>, Error> {
         match result {
@@ -278,6 +285,9 @@ impl Folder {
         let more = more || events.len() < rows.len();
         let next = next_after(&events, more);
         let events = read.without_repeats(events)?;
+        if events.is_empty() && next.is_none() && after.is_none() {
+            read.say_what_was_dropped(i64::MIN);
+        }
         let progress = if after.is_none() { read.progress(keys)? } else { Vec::new() };
         Ok(Evidence { events, progress, coverage: read.coverage, next })
     }
@@ -313,6 +323,10 @@ impl Folder {
         let events = read.load(&rows, self.options.read_bytes_max)?;
         let next = next_after(&events, more || events.len() < rows.len());
         let events = read.without_repeats(events)?;
+        // What was dropped would stand behind a full page.
+        if next.is_none() {
+            read.say_what_was_dropped(since);
+        }
         Ok(Found { events, coverage: read.coverage, next })
     }
 }

@@ -8,8 +8,9 @@ use super::folder::{Folder, io_error, locked};
 use super::manifest::{Gap, SegmentEntry};
 use super::segment::rollup::Combination;
 use super::segment::{Damaged, Segment, SegmentId};
-use super::space::day_of;
+use super::space::{day_begins_ns, day_of};
 use crate::{Error, Policy, Retained, Retention, Unit, Why};
+use hopscope_model::query::instant_text;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashSet};
 use std::io;
@@ -75,6 +76,18 @@ impl Folder {
         let text = bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
         let lines = text.strip_prefix(HEAD).unwrap_or_default().lines();
         lines.filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// What retention dropped of all that may start at or after `since_ns`, in one sentence; `None` where that is
+    /// nothing. An event is received later than it starts, so all days that are not over by then count.
+    pub fn dropped_since(&self, since_ns: i64) -> Option<String> {
+        let days = self.dropped_days().into_iter();
+        let within: Vec<DroppedDay> =
+            days.filter(|day| day.events > 0 && day_begins_ns(day.day.saturating_add(1)) > since_ns).collect();
+        let last = within.iter().map(|day| day.day).max()?;
+        let events: u64 = within.iter().map(|day| day.events).sum();
+        let until = instant_text(day_begins_ns(last.saturating_add(1)));
+        Some(format!("retention dropped some of what was received before {until} events={events}"))
     }
 
     fn drop_segments(

@@ -4,7 +4,9 @@
 
 use super::needle::find;
 use crate::embedded::read::Cancel;
-use crate::embedded::segment::{Damaged, Failed, Segment, attributes, ranges_of};
+use crate::embedded::segment::{
+    Damaged, Failed, InPage, Segment, attributes, fingerprints_of, ranges_of,
+};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
 use arrow_array::{Array, RecordBatch, StringArray};
@@ -30,7 +32,23 @@ struct Wanted {
     name: String,
     value: String,
     /// One of these stands in the JSON of every event that has it.
-    needles: Vec<String>,
+    tokens: Vec<String>,
+}
+
+/// Takes out the pages of a segment of which no row has an attribute that is asked for.
+pub(super) fn narrow_pages(segment: &Segment, pages: &mut Vec<InPage>, query: &Query) -> Result<(), Damaged> {
+    for term in &query.terms {
+        let Term::Attribute { negated: false, name, value } = term else { continue };
+        let fingerprints = fingerprints_of(name, value);
+        let mut left = Vec::with_capacity(pages.len());
+        for page in pages.drain(..) {
+            if segment.may_have(&page.rows, &fingerprints)? {
+                left.push(page);
+            }
+        }
+        *pages = left;
+    }
+    Ok(())
 }
 
 impl Split {
@@ -39,8 +57,8 @@ impl Split {
         let attributes = columns.terms.extract_if(.., |term| matches!(term, Term::Attribute { .. }));
         let wanted = attributes.filter_map(|term| match term {
             Term::Attribute { negated, name, value } => {
-                let needles = attributes::needles(&name, &value);
-                Some(Wanted { negated, name, value, needles })
+                let tokens = attributes::tokens(&name, &value);
+                Some(Wanted { negated, name, value, tokens })
             }
             Term::Free(_) | Term::AnyOf(_) | Term::Field { .. } => None,
         });
@@ -94,20 +112,20 @@ impl Wanted {
             *has |= *slot == Some(true);
         }
         let own = rows.column_by_name("attributes")?.as_string_opt::<i32>()?;
-        for needle in &self.needles {
-            self.search(own, needle.as_bytes(), &mut has)?;
+        for token in &self.tokens {
+            self.search(own, token.as_bytes(), &mut has)?;
         }
         fit.iter_mut().zip(has).for_each(|(fits, has)| *fits &= has != self.negated);
         Some(())
     }
 
-    /// Marks the rows that have it among those that hold the needle.
-    fn search(&self, own: &StringArray, needle: &[u8], has: &mut [bool]) -> Option<()> {
+    /// Marks the rows that have it among those that hold the token.
+    fn search(&self, own: &StringArray, token: &[u8], has: &mut [bool]) -> Option<()> {
         let (bytes, ends) = (own.value_data(), &own.value_offsets()[1..]);
         let until = usize::try_from(*ends.last()?).ok()?;
         let mut at = usize::try_from(own.value_offsets()[0]).ok()?;
         let mut row = 0;
-        while let Some(found) = find(bytes.get(at..until)?, needle) {
+        while let Some(found) = find(bytes.get(at..until)?, token) {
             let found = at + found;
             row += ends[row..].partition_point(|end| *end as usize <= found);
             if !has[row] {

@@ -48,7 +48,8 @@ pub(super) fn rows_in_question(segment: &Segment, query: &Query) -> Result<Vec<R
     Ok(fewest.unwrap_or_else(|| std::iter::once(everything).collect()))
 }
 
-/// The pages that these rows are in, without those that are wholly outside of the query's range.
+/// The pages that these rows are in, without those that are wholly outside of the query's range and those
+/// of which a filter knows that no row has an attribute that is asked for.
 pub(super) fn pages_in_question(
     segment: &Segment,
     rows: &[Range<u32>],
@@ -61,6 +62,7 @@ pub(super) fn pages_in_question(
     let (since, until) = query.range(now_ns);
     let mut pages = segment.in_pages(rows)?;
     pages.retain(|page| page.start_ns.0 < until && page.start_ns.1 >= since);
+    attributes::narrow_pages(segment, &mut pages, query)?;
     Ok(pages)
 }
 

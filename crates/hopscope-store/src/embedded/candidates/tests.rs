@@ -5,7 +5,7 @@ use super::super::segment::Caches;
 use super::super::sim_dir::SimDir;
 use crate::kit::{self, NOW_NS, SECOND_NS};
 use crate::{ErrorKind, Page};
-use hopscope_model::{Key, Limits, MessageEvent, Query, Tenant};
+use hopscope_model::{Key, Limits, MessageEvent, Query, Tenant, Value};
 use std::sync::Arc;
 
 /// Events of each of the segments, all under one key.
@@ -33,6 +33,10 @@ fn busy(options: &Options) -> (Folder, Arc<Caches>) {
 fn event(number: u64) -> MessageEvent {
     let mut event = kit::copies(number + 1, 1, 1).swap_remove(0);
     event.keys = vec!["tenant-7".to_owned()];
+    let of_all = ("route".to_owned(), Value::Text(format!("/{}", number % 7)));
+    let of_one = ("request".to_owned(), Value::Int(number as i64));
+    let of_few = ("late".to_owned(), Value::Bool(true));
+    event.attributes = [of_all, of_one].into_iter().chain((number % 30_000 == 77).then_some(of_few)).collect();
     event.start_ns = NOW_NS - SECOND_NS * 3_600 + number as i64 * 1_000_000;
     event
 }
@@ -77,6 +81,41 @@ fn the_oldest_events_under_a_key_with_many_rows_are_told_without_the_others() {
         assert_eq!(starts, expected, "page {page}");
         after = told.next;
     }
+}
+
+#[test]
+fn an_attribute_that_few_have_is_found_in_few_pages() {
+    let (folder, caches) = busy(&Options::default());
+    // Of two segments one page and some that a filter is wrong of.
+    let few = 12 * 2_048;
+    for (query, expected, rows_max) in [
+        ("attr.request:4711", vec![4_711], few),
+        ("attr.request:-1", vec![], few),
+        ("attr.late:true", vec![60_077, 30_077, 77], few),
+        ("attr.late:* attr.route:/5", vec![30_077], few),
+        ("attr.nowhere:*", vec![], few),
+        ("attr.route:/7", vec![], few),
+        ("-attr.request:* attr.route:/0", vec![], 2 * EVENTS * 2),
+    ] {
+        let before = caches.rows_read();
+        let found = search(&folder, query, None);
+        let read = caches.rows_read() - before;
+        assert!(read <= rows_max, "{query} read {read} rows");
+        let starts: Vec<i64> = found.events.iter().map(|event| event.start_ns).collect();
+        let expected: Vec<i64> = expected.into_iter().map(|number| event(number).start_ns).collect();
+        assert_eq!(starts, expected, "{query}");
+        assert!(found.next.is_none() && found.coverage.complete, "{query}");
+    }
+}
+
+#[test]
+fn the_newest_of_everything_reads_the_rows_that_it_shows() {
+    let (folder, caches) = busy(&Options::default());
+    let before = caches.rows_read();
+    let found = search(&folder, "", None);
+    let read = caches.rows_read() - before;
+    assert_eq!(found.events.len(), 20);
+    assert!(read < 100, "read {read} rows");
 }
 
 #[test]

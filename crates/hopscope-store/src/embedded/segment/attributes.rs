@@ -95,27 +95,69 @@ pub(crate) fn has(json: &str, name: &str, wanted: &str) -> Option<bool> {
     Some(has)
 }
 
-/// Texts one of which stands in the JSON of everything that [`has`] such an attribute.
-pub(crate) fn needles(name: &str, wanted: &str) -> Vec<String> {
+/// Tokens one of which is in the JSON of everything that [`has`] such an attribute: see [`each_token`].
+pub(crate) fn tokens(name: &str, wanted: &str) -> Vec<String> {
     let mut head = String::new();
     quote(&mut head, name);
     head.push(':');
     if wanted.ends_with('*') {
         return vec![head];
     }
-    let quoted = |before: &str| {
-        let mut needle = format!("{head}{before}");
-        quote(&mut needle, wanted);
-        needle
-    };
-    let mut needles = vec![quoted(""), quoted("{\"$bytes\":"), quoted("{\"$json\":"), quoted("{\"$double\":")];
+    let mut text = String::new();
+    quote(&mut text, wanted);
+    let tagged = |tag: &str| format!("{head}{{\"{tag}\":{text}}}");
+    let mut tokens = vec![format!("{head}{text}"), tagged("$bytes"), tagged("$json"), tagged("$double")];
     if wanted.parse::<i64>().is_ok() || wanted.parse::<bool>().is_ok() {
-        needles.push(format!("{head}{wanted}"));
+        tokens.push(format!("{head}{wanted}"));
     }
     if let Ok(number) = wanted.parse::<f64>() {
-        needles.push(format!("{head}{number:?}"));
+        tokens.push(format!("{head}{number:?}"));
     }
-    needles
+    tokens
+}
+
+/// Calls `each` with every token of the JSON as it is written: `"name":` and `"name":value` of every attribute. `None`
+/// where it is none of ours.
+pub(crate) fn each_token(json: &str, mut each: impl FnMut(&[u8])) -> Option<()> {
+    let bytes = json.as_bytes();
+    if bytes == b"{}" {
+        return Some(());
+    }
+    let mut at = expect(bytes, 0, b'{')?;
+    loop {
+        let begin = at;
+        at = expect(bytes, after_text(bytes, at)?, b':')?;
+        each(&bytes[begin..at]);
+        at = match bytes.get(at)? {
+            b'"' => after_text(bytes, at)?,
+            b'{' => {
+                let value = expect(bytes, after_text(bytes, at + 1)?, b':')?;
+                expect(bytes, after_text(bytes, value)?, b'}')?
+            }
+            _ => at + bytes[at..].iter().position(|byte| matches!(byte, b',' | b'}'))?,
+        };
+        each(&bytes[begin..at]);
+        if bytes.get(at) == Some(&b'}') {
+            return (at + 1 == bytes.len()).then_some(());
+        }
+        at = expect(bytes, at, b',')?;
+    }
+}
+
+fn expect(bytes: &[u8], at: usize, byte: u8) -> Option<usize> {
+    (bytes.get(at) == Some(&byte)).then_some(at + 1)
+}
+
+/// The place behind the text in quotes that begins there.
+fn after_text(bytes: &[u8], at: usize) -> Option<usize> {
+    let mut at = expect(bytes, at, b'"')?;
+    loop {
+        match bytes.get(at)? {
+            b'"' => return Some(at + 1),
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
 }
 
 struct Asked<'a> {
@@ -202,11 +244,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_has_a_value_holds_a_needle_of_it(value in any_value()) {
+        fn reading_tokens_is_total(json in "[\\{\\}\":,a1\\\\]{0,20}") {
+            let _ = each_token(&json, |_| ());
+        }
+
+        #[test]
+        fn what_has_a_value_holds_a_token_of_it(value in any_value()) {
             let (json, wanted) = (json_of(&value), value.to_string());
+            let mut held: Vec<String> = Vec::new();
+            let read = each_token(&json, |token| held.push(String::from_utf8_lossy(token).into_owned()));
+            prop_assert_eq!((read, held.len()), (Some(()), 4), "{}", json);
             prop_assert_eq!(has(&json, "a \"name\"", &wanted), Some(true));
-            prop_assert!(needles("a \"name\"", &wanted).iter().any(|needle| json.contains(needle)), "{}", json);
-            prop_assert!(needles("a \"name\"", "*").iter().any(|needle| json.contains(needle)));
+            let holds = |wanted: &str| tokens("a \"name\"", wanted).iter().any(|token| held.contains(token));
+            prop_assert!(holds(&wanted) && holds("*"), "{}", json);
             prop_assert_eq!(has(&json, "name", &wanted), Some(false));
             prop_assert_eq!(has(&json, "a \"name\"", &format!("{wanted}?")), Some(false));
         }

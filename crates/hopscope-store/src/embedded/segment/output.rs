@@ -1,7 +1,8 @@
-//! [`Output`]: a segment's events, key index and counts in the making, rows in their order.
+//! [`Output`]: a segment's events, filters, key index and counts in the making, rows in their order.
 
 use super::arrays::Arrays;
 use super::draft::Summed;
+use super::filters;
 use super::implied::{left_out, stored_schema};
 use super::keys;
 use super::rollup::Summing;
@@ -14,6 +15,7 @@ use parquet::errors::ParquetError;
 /// See the module.
 pub(super) struct Output {
     writer: ArrowWriter<Summed>,
+    filters: filters::Writer,
     keys: keys::Writer,
     summing: Summing,
     rows: u32,
@@ -35,8 +37,9 @@ impl Output {
     /// Writes events into that file.
     pub fn new(file: Summed) -> Result<Self, ParquetError> {
         let writer = ArrowWriter::try_new(file, stored_schema(), Some(properties()))?;
-        let (keys, summing) = (keys::Writer::default(), Summing::default());
-        Ok(Self { writer, keys, summing, rows: 0, start_ns: None })
+        let (filters, keys, summing) =
+            (filters::Writer::default(), keys::Writer::default(), Summing::default());
+        Ok(Self { writer, filters, keys, summing, rows: 0, start_ns: None })
     }
 
     /// Adds rows behind those that there are.
@@ -45,6 +48,7 @@ impl Output {
         let arrays = Arrays::of(rows).ok_or_else(odd)?;
         index_rows(&mut self.keys, self.rows, &arrays).ok_or_else(odd)?;
         self.summing.add(&arrays);
+        self.filters.add(&arrays);
         let starts = (0..arrays.rows()).filter_map(|row| arrays.start_ns.at(row));
         self.start_ns = starts.fold(self.start_ns, |range, start_ns| {
             Some(
@@ -57,8 +61,10 @@ impl Output {
 
     /// All of it.
     pub fn finish(self) -> Result<Put, ParquetError> {
+        let (mut writer, _) = self.writer.into_serialized_writer()?;
+        self.filters.finish(&mut writer)?;
         Ok(Put {
-            events: self.writer.into_inner()?,
+            events: writer.into_inner()?,
             keys: self.keys.finish(),
             rollup: self.summing.finish().unwrap_or_default(),
             rows: self.rows,

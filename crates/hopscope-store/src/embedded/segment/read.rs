@@ -6,6 +6,7 @@ use super::checked::{CheckedFile, Damaged};
 pub(crate) use super::decode::Rows;
 use super::decode::decode;
 use super::draft::remove_files;
+use super::filters::Filters;
 use super::footer::{Footer, InPage};
 use super::implied::put_back;
 use super::keys::KeyIndex;
@@ -56,6 +57,9 @@ pub(crate) const FILTER: &[&str] =
 
 /// And those that are summed up beside them.
 pub(crate) const MEASURED: &[&str] = &["broker_ns", "origin_ns", "body_bytes", "disposition"];
+
+/// Which part of the metadata of a file of events its filters are; its footer is the first.
+const FILTERS_PART: u8 = 1;
 
 /// Why a read of a segment ended before its end.
 #[derive(Debug)]
@@ -298,6 +302,21 @@ impl Segment {
         let levels = levels.as_ref().unwrap_or(&footer.all);
         let rows = ParquetRecordBatchReader::try_new_with_row_groups(levels, &pages, BATCH_ROWS, selection);
         Ok(rows.map_err(|error| self.damaged(&error))?.map(|rows| rows.and_then(put_back)))
+    }
+
+    /// Whether any of these rows may have an attribute with one of these fingerprints: see [`Filters`].
+    pub fn may_have(&self, rows: &[Range<u32>], fingerprints: &[u64]) -> Result<bool, Damaged> {
+        let footer = self.footer()?;
+        let filters = self.events.metadata(FILTERS_PART, || {
+            Filters::load(&self.events, footer.parquet.file_metadata())
+        })?;
+        let Some(filters) = filters.as_ref() else { return Ok(true) };
+        for range in rows {
+            if filters.may_have(&self.events, range, fingerprints)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn footer(&self) -> Result<Arc<Footer>, Damaged> {
