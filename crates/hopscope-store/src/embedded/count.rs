@@ -156,7 +156,7 @@ fn count_rows(
     let pages = pages_in_question(segment, &in_question, query, aggregation.now_ns)?;
     let ranges = merged(pages.into_iter().flat_map(|page| page.rows).collect());
     let split = Split::of(query);
-    let ranges = split.rows_with(segment, ranges, cancel)?;
+    let ranges = split.rows_with(segment, &ranges, ranges.clone(), cancel)?;
     let mut columns: Vec<&[&str]> = vec![IDENTITY, FILTER];
     if aggregation.by.contains(&Dimension::Instance) {
         columns.push(&["instance"]);

@@ -126,7 +126,7 @@ fn matching(segment: &Segment, query: &Query, now_ns: i64, cancel: &Cancel) -> R
     let pages = pages_in_question(segment, &rows_in_question(segment, query)?, query, now_ns)?;
     let ranges = merged(pages.into_iter().flat_map(|page| page.rows).collect());
     let split = Split::of(query);
-    let ranges = split.rows_with(segment, ranges, cancel)?;
+    let ranges = split.rows_with(segment, &ranges, ranges.clone(), cancel)?;
     let mut matching = Vec::new();
     segment.read(&ranges, Some(&[IDENTITY, FILTER]), cancel, |rows| {
         let events = rows.batch.events().filter(|event| split.columns.matches(*event, now_ns));

@@ -423,12 +423,12 @@ impl Read<'_> {
             return offer(&ranges, &[IDENTITY], collect);
         }
         best_first(collect, pages, threads_max, |ranges, collect| {
-            let ranges = split.rows_with(segment, ranges.to_vec(), cancel)?;
-            let mut rows = segment.starts(&ranges)?;
+            let mut rows = segment.starts(ranges)?;
             rows.retain(|(start, _)| (range.0..range.1).contains(start) && collect.wants_start(*start));
-            let ranges = ranges_of(rows.into_iter().map(|(_, row)| row));
+            let rows = ranges_of(rows.into_iter().map(|(_, row)| row));
+            let rows = split.rows_with(segment, ranges, rows, cancel)?;
             let columns: &[&[&str]] = if is_open(&split.columns) { &[IDENTITY] } else { &[IDENTITY, FILTER] };
-            offer(&ranges, columns, collect)
+            offer(&rows, columns, collect)
         })
     }
 

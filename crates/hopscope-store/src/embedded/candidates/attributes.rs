@@ -2,6 +2,7 @@
 //! searched as they are, and only what holds the bytes in question is read. Resources are few and shared by rows:
 //! each is looked at once.
 
+use super::count;
 use super::needle::find;
 use crate::embedded::read::Cancel;
 use crate::embedded::segment::{
@@ -16,6 +17,9 @@ use std::ops::Range;
 
 /// The columns that attributes are in.
 const COLUMNS: &[&str] = &["attributes", "resource"];
+
+/// Rows that are skipped in one go where skipping pays.
+const SKIPPED_ROWS_MIN: usize = 64;
 
 /// A query in two parts: what it asks of attributes, and what of columns.
 #[derive(Debug)]
@@ -65,28 +69,36 @@ impl Split {
         Self { attributes: wanted.collect(), columns }
     }
 
-    /// Of these rows (in order, not overlapping) those that have the attributes.
+    /// Of these rows (in order, not overlapping) those that have the attributes. They are some of `whole`, which is
+    /// read instead where they are many: to skip one row costs more than to search it.
     pub fn rows_with(
         &self,
         segment: &Segment,
-        ranges: Vec<Range<u32>>,
+        whole: &[Range<u32>],
+        rows: Vec<Range<u32>>,
         cancel: &Cancel,
     ) -> Result<Vec<Range<u32>>, Failed> {
-        if self.attributes.is_empty() || ranges.is_empty() {
-            return Ok(ranges);
+        if self.attributes.is_empty() || rows.is_empty() {
+            return Ok(rows);
         }
+        let many = rows.len() * SKIPPED_ROWS_MIN > count(whole);
+        let ranges = if many { whole } else { &rows[..] };
         let odd = || segment.damaged(&"holds attributes that are none of ours");
         let mut numbers = ranges.iter().flat_map(|range| range.clone());
+        let mut asked = rows.iter().flat_map(|range| range.clone()).peekable();
         let mut found: Vec<u32> = Vec::new();
-        for rows in segment.columns(COLUMNS, &ranges)? {
+        for batch in segment.columns(COLUMNS, ranges)? {
             cancel.check()?;
-            let rows = rows.map_err(|error| segment.damaged(&error))?;
-            let mut fit = vec![true; rows.num_rows()];
+            let batch = batch.map_err(|error| segment.damaged(&error))?;
+            let mut fit = vec![true; batch.num_rows()];
             for wanted in &self.attributes {
-                wanted.narrow(&rows, &mut fit).ok_or_else(odd)?;
+                wanted.narrow(&batch, &mut fit).ok_or_else(odd)?;
             }
-            let numbered = fit.into_iter().zip(numbers.by_ref());
-            found.extend(numbered.filter(|(fits, _)| *fits).map(|(_, number)| number));
+            for (fits, number) in fit.into_iter().zip(numbers.by_ref()) {
+                if asked.next_if_eq(&number).is_some() && fits {
+                    found.push(number);
+                }
+            }
         }
         match numbers.next() {
             None => Ok(ranges_of(found.into_iter())),

@@ -106,12 +106,12 @@ pub(crate) fn tokens(name: &str, wanted: &str) -> Vec<String> {
     let mut text = String::new();
     quote(&mut text, wanted);
     let tagged = |tag: &str| format!("{head}{{\"{tag}\":{text}}}");
-    let mut tokens = vec![format!("{head}{text}"), tagged("$bytes"), tagged("$json"), tagged("$double")];
+    let mut tokens = vec![format!("{head}{text}"), tagged("$bytes"), tagged("$json")];
     if wanted.parse::<i64>().is_ok() || wanted.parse::<bool>().is_ok() {
         tokens.push(format!("{head}{wanted}"));
     }
     if let Ok(number) = wanted.parse::<f64>() {
-        tokens.push(format!("{head}{number:?}"));
+        tokens.push(if number.is_finite() { format!("{head}{number:?}") } else { tagged("$double") });
     }
     tokens
 }
