@@ -199,3 +199,117 @@ impl PageReader for OfSpan {
         self.pages.at_record_boundary()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::checked::{BLOCK_BYTES, BlockSums, block_sums};
+    use super::super::{Caches, merged};
+    use super::*;
+    use crate::embedded::dir::{Dir, write_all};
+    use crate::embedded::options::Options;
+    use crate::embedded::sim_dir::SimDir;
+    use crate::kit::random::Random;
+    use arrow_array::builder::{ListBuilder, StringBuilder};
+    use arrow_array::types::Int32Type;
+    use arrow_array::{ArrayRef, DictionaryArray, Int64Array, RecordBatch, StringArray};
+    use arrow_select::concat::concat_batches;
+    use parquet::arrow::ArrowWriter;
+    use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+    use parquet::basic::ZstdLevel;
+    use parquet::file::properties::WriterProperties;
+    use parquet::schema::types::ColumnPath;
+
+    const ROWS: u32 = 2_000;
+
+    /// Rows of a page.
+    const PAGE: usize = 64;
+
+    /// Columns of every kind in several row groups; their pages may end together, or anywhere.
+    fn written(random: &mut Random, together: bool) -> Vec<u8> {
+        let (keys_max, batch_rows, page_bytes) = if together { (1, PAGE, 1 << 20) } else { (4, 16, 1_000) };
+        let mut keys = ListBuilder::new(StringBuilder::new());
+        for row in 0..ROWS {
+            (0..random.below(keys_max + 1))
+                .for_each(|key| keys.values().append_value(format!("{row}-{key}")));
+            keys.append(true);
+        }
+        let mut text = || Some("x".repeat(random.below(60) as usize)).filter(|text| text.len() > 9);
+        let texts: StringArray = (0..ROWS).map(|_| text()).collect();
+        let names: DictionaryArray<Int32Type> =
+            (0..ROWS).map(|row| Some(["one", "two", "three"][row as usize / 7 % 3])).collect();
+        let columns: [(&str, ArrayRef); 4] = [
+            ("start_ns", Arc::new((0..i64::from(ROWS)).collect::<Int64Array>())),
+            ("name", Arc::new(names)),
+            ("text", Arc::new(texts)),
+            ("keys", Arc::new(keys.finish())),
+        ];
+        let rows = RecordBatch::try_from_iter(columns).expect("rows");
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_column_compression(ColumnPath::from("name"), Compression::UNCOMPRESSED)
+            .set_column_dictionary_enabled(ColumnPath::from("text"), false)
+            .set_data_page_row_count_limit(PAGE)
+            .set_data_page_size_limit(page_bytes)
+            .set_write_batch_size(batch_rows)
+            .set_max_row_group_row_count(Some(600));
+        let mut writer =
+            ArrowWriter::try_new(Vec::new(), rows.schema(), Some(properties.build())).expect("a writer");
+        writer.write(&rows).expect("written");
+        writer.into_inner().expect("a file")
+    }
+
+    fn opened(bytes: &[u8]) -> CheckedFile {
+        let dir = SimDir::new();
+        dir.make_dir("t").expect("made");
+        write_all(&dir, "t/events", bytes).expect("written");
+        let (dir, caches): (Arc<dyn Dir>, _) = (Arc::new(dir), Arc::new(Caches::new(&Options::default())));
+        let sums = BlockSums { block_bytes: BLOCK_BYTES, sums: block_sums(bytes, BLOCK_BYTES) };
+        CheckedFile::open(&dir, &caches, ("t", "events"), bytes.len() as u64, sums).expect("sound")
+    }
+
+    #[test]
+    fn any_rows_are_those_of_the_whole_file() {
+        let seed = 12;
+        println!("seed={seed}");
+        let mut random = Random(seed);
+        any_rows(&mut random, true);
+        any_rows(&mut random, false);
+    }
+
+    fn any_rows(random: &mut Random, together: bool) {
+        let bytes = written(random, together);
+        let file = opened(&bytes);
+        let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).expect("Parquet");
+        let schema = Arc::clone(reader.schema());
+        let whole: Vec<RecordBatch> =
+            reader.build().expect("a reader").collect::<std::result::Result<_, _>>().expect("rows");
+        let whole = concat_batches(&schema, &whole).expect("rows");
+        let (footer, _) = Footer::load(&file, ROWS, (0, i64::from(ROWS))).expect("a footer");
+        let footer = Arc::new(footer);
+        for round in 0..300 {
+            let range = |random: &mut Random| {
+                let start = random.below(u64::from(ROWS)) as u32;
+                let most = 1 << random.below(10);
+                start..(start + 1 + random.below(most) as u32).min(ROWS)
+            };
+            let ranges = merged((0..1 + random.below(4)).map(|_| range(random)).collect());
+            let pages = Pages::new(file.clone(), Arc::clone(&footer), &ranges);
+            let all = ranges.iter().map(ExactSizeIterator::len).sum::<usize>();
+            // Nothing but the pages of one range is gone through.
+            if let (true, [one]) = (together, &ranges[..]) {
+                let rows_max = one.len() + 2 * (PAGE - 1);
+                assert!(pages.num_rows() <= rows_max, "{round} {one:?} {:?}", pages.spans);
+            }
+            let selection = Some(pages.selection(&ranges));
+            let reader =
+                ParquetRecordBatchReader::try_new_with_row_groups(&footer.all, &pages, 512, selection);
+            let read: Vec<RecordBatch> =
+                reader.expect("a reader").collect::<std::result::Result<_, _>>().expect("rows");
+            let read = concat_batches(&schema, &read).expect("rows");
+            let slices: Vec<RecordBatch> =
+                ranges.iter().map(|range| whole.slice(range.start as usize, range.len())).collect();
+            assert_eq!(read.num_rows(), all);
+            assert_eq!(read, concat_batches(&schema, &slices).expect("rows"), "{round} {ranges:?}");
+        }
+    }
+}
