@@ -22,7 +22,7 @@ const PAGES_FIRST: usize = 2;
 const PAGES_MAX: usize = 256;
 
 /// Pages for which a thread is worth its start.
-const PAGES_PER_THREAD_MIN: usize = 8;
+const PAGES_PER_THREAD_MIN: usize = 4;
 
 /// True where a query holds no condition on single events but its range.
 pub(super) fn is_open(query: &Query) -> bool {

@@ -109,6 +109,28 @@ fn an_attribute_that_few_have_is_found_in_few_pages() {
 }
 
 #[test]
+fn what_several_threads_find_is_all_there_and_in_order() {
+    let (folder, _) = busy(&Options { read_threads_max: 3, ..Options::default() });
+    let query: Query = "attr.route:/3".parse().expect("a query");
+    let mut page = Page { events_max: 5_000, after: None, now_ns: NOW_NS };
+    let mut starts: Vec<i64> = Vec::new();
+    loop {
+        let found = folder.search(&query, &page, &Cancel::default()).expect("answers");
+        starts.extend(found.events.iter().map(|event| event.start_ns));
+        page.after = found.next;
+        if page.after.is_none() {
+            break;
+        }
+    }
+    let expected: Vec<i64> = (0..2 * EVENTS)
+        .rev()
+        .filter(|number| number % 7 == 3)
+        .map(|number| NOW_NS - SECOND_NS * 3_600 + number as i64 * 1_000_000)
+        .collect();
+    assert!(starts == expected, "{} of {}", starts.len(), expected.len());
+}
+
+#[test]
 fn the_newest_of_everything_reads_the_rows_that_it_shows() {
     let (folder, caches) = busy(&Options::default());
     let before = caches.rows_read();
