@@ -232,6 +232,13 @@ fn options(config: &Config) -> Options {
     Options {
         seal_rows: config.seal_rows,
         seal_bytes: config.seal_bytes as u64,
+        table_bytes_max: config.table_bytes_max,
+        compact_rows: config.compact_rows,
+        compact_segments_max: config.compact_segments_max,
+        metadata_bytes_max: config.metadata_bytes_max,
+        block_bytes_max: config.block_bytes_max,
+        files_open_max: config.files_open_max,
+        read_bytes_max: config.read_bytes_max,
         wal_mode: wal_mode(config),
         disk_reserve_bytes: config.disk_reserve_bytes as u64,
         // What ingest let in is bounded already: the store's own limits must not be the narrower ones.

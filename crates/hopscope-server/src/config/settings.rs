@@ -161,6 +161,20 @@ settings! {
         "Events in memory after which they are sealed into a segment.";
     seal_bytes: bytes = 64 << 20,
         "Bytes of log after which memory is sealed into a segment; a start replays at most four times as many.";
+    table_bytes_max: bytes = 128 << 20,
+        "Bytes of memory after which what is in it is sealed into a segment; while sealing is behind, a tenant may have four times as many.";
+    compact_rows: count = 4_194_304,
+        "Events after which the sealed segments of a day are merged into one, and most events of a merged segment.";
+    compact_segments_max: count = 16,
+        "Sealed segments of a day after which they are merged, however few events they have.";
+    metadata_bytes_max: bytes = 64 << 20,
+        "Memory for what finds the way in segments (footers, fences of key indexes, counts), of all tenants.";
+    block_bytes_max: bytes = 64 << 20,
+        "Memory for verified blocks of segments, of all tenants; the page cache of the system holds more.";
+    files_open_max: count = 256,
+        "Files of segments that stay open between reads, of all tenants; merging and sockets have others.";
+    read_bytes_max: bytes = 128 << 20,
+        "Memory that one question may take beside its answer; one that needs more is refused.";
     wal_mode: mode = WalMode::Sync,
         "When a batch is acknowledged: `sync` when it is synced to the disk, so that nothing acknowledged is lost; `interval` when it is written, and a loss of power loses up to `wal_interval_ms`; `none` when it is written, and a loss of power loses all that is not in a segment yet. The end of the process loses nothing in any of them.";
     wal_interval_ms: ms = 1_000,
