@@ -158,7 +158,7 @@ impl Folder {
         if log.is_broken() || self.is_due(log, OVERGROWN) {
             self.rotate(log)?;
         }
-        if self.is_due(log, OVERGROWN) {
+        if self.is_behind(log) {
             let message = "sealing is behind: the log is full until it catches up";
             return Err(Error::new(ErrorKind::Unavailable, message));
         }
@@ -206,6 +206,12 @@ impl Folder {
             || log.len() >= self.options.seal_bytes.saturating_mul(times as u64)
     }
 
+    /// Whether there is more in memory than may wait for sealing. After a start that is all that the logs held:
+    /// nothing is added to it, or it would grow with every crash.
+    fn is_behind(&self, log: &Log) -> bool {
+        self.state().frozen.len() > FROZEN_MAX || self.is_due(log, OVERGROWN)
+    }
+
     /// Begins a new log and table now, so that all there is can be sealed.
     pub fn freeze(&self) -> Result<(), Error> {
         self.rotate(&mut locked(&self.log))
@@ -213,7 +219,7 @@ impl Folder {
 
     /// Whether appends are refused until a table has been sealed.
     pub fn is_overgrown(&self) -> bool {
-        self.has_frozen() && self.is_due(&locked(&self.log), OVERGROWN)
+        self.has_frozen() && self.is_behind(&locked(&self.log))
     }
 
     /// Whether a table waits to be sealed.
