@@ -10,11 +10,11 @@ use clap::{Args, Subcommand};
 /// What is done to the store.
 #[derive(Clone, Copy, Subcommand)]
 pub enum Campaign {
-    /// SIGKILL of the real server at random moments under load
+    /// SIGKILL of the real server at random moments under load, while it merges and drops
     Kill(Options),
     /// Losses of power on a simulated disk that forgets, tears and reorders what was not synced, and fails
     PowerLoss(Options),
-    /// A disk that is full at every write of a life, for once and for good
+    /// A disk that is full at every write of a life that seals, merges and drops, for once and for good
     DiskFull(Options),
     /// Flipped bits in files of all kinds
     BitFlips(Options),
@@ -54,7 +54,7 @@ impl Campaign {
                 (Test { package: "hopscope-store", target: "power_loss", name, count: 10_000 }, options)
             }
             Self::DiskFull(options) => {
-                let name = "a_disk_that_is_full_at_any_write_loses_nothing";
+                let name = "failing::a_disk_that_is_full_at_any_write_loses_nothing";
                 (Test { package: "hopscope-store", target: "power_loss", name, count: 10_000 }, options)
             }
             Self::BitFlips(options) => {

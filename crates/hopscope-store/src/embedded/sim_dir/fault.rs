@@ -52,11 +52,12 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// Some fault of writes or syncs within the next `operations` ones.
+    /// Some fault of writes, syncs or opens within the next `operations` ones.
     pub fn random(random: &mut Random, operations: u64) -> Self {
-        let (operation, failure) = match random.below(3) {
+        let (operation, failure) = match random.below(4) {
             0 => (Operation::Sync, Failure::Broken),
             1 => (Operation::Write, Failure::Broken),
+            2 => (Operation::Open, Failure::TooManyFiles),
             _ => (Operation::Write, Failure::Full),
         };
         let times = [1, 1, 2, 10][random.below(4) as usize];

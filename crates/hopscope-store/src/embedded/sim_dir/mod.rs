@@ -16,6 +16,7 @@ use content::Content;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -179,6 +180,21 @@ impl SimDir {
             Entry::File(content) => Some(content.lock().unwrap_or_else(PoisonError::into_inner).seen().len()),
         };
         disk.entries.iter().filter_map(|(path, entry)| Some((path.clone(), len(entry)?))).collect()
+    }
+
+    /// Writes every file below a folder of the real disk, which is made.
+    pub fn copy_to(&self, folder: &Path) -> io::Result<()> {
+        std::fs::create_dir_all(folder)?;
+        for (path, entry) in &self.disk().entries {
+            match entry {
+                Entry::Folder => std::fs::create_dir_all(folder.join(path))?,
+                Entry::File(content) => {
+                    let content = content.lock().unwrap_or_else(PoisonError::into_inner);
+                    std::fs::write(folder.join(path), content.seen())?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Flips one bit of a file, as a bad disk does: under the store's feet.
