@@ -29,6 +29,10 @@ pub struct Options {
     filter: Vec<String>,
 }
 
+/// Spans of the bench of the store that continuous integration runs through, without judging time: two parts, so that
+/// it is stopped, started and measured against itself. Two million, as a person runs it, take a debug build half an hour.
+const SMOKE_SPANS: &str = "200k";
+
 /// Runs everything and prints the summary; true if nothing failed.
 pub fn test(options: &Options) -> Result<bool> {
     let mut report = Report::default();
@@ -79,6 +83,12 @@ pub fn ci() -> Result<bool> {
     report.step("lints", |_| {
         let clippy = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
         Ok(run::show(run::cargo().args(clippy))?.success())
+    });
+    report.step("bench of the store", |_| {
+        let mut cargo = run::cargo();
+        cargo.args(["bench", "--profile", "dev", "--package", "hopscope-server", "--bench", "store"]);
+        // Its figures say nothing of a debug build; that it comes to its end and finds what it stored does.
+        Ok(run::show(cargo.args(["--", "--records", SMOKE_SPANS]))?.success())
     });
     let clean = report.print();
     Ok(test(&Options::default())? && clean)

@@ -5,8 +5,8 @@ use hopscope_wire::workload::{BEGIN_NS, Part, Workload};
 use serde::{Deserialize, Serialize};
 
 const SEED: u64 = 1;
-/// Spans of a part.
-pub const PART_SPANS: u64 = 1_000_000;
+/// Spans of a part: of a debug build, as continuous integration runs it, so many as take it a minute.
+pub const PART_SPANS: u64 = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
 /// What exporters send: batches of 512.
 const REQUEST_SPANS: u64 = 512;
 const DAY_NS: u64 = 86_400_000_000_000;
