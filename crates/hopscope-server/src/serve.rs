@@ -239,6 +239,7 @@ fn options(config: &Config) -> Options {
         block_bytes_max: config.block_bytes_max,
         files_open_max: config.files_open_max,
         read_bytes_max: config.read_bytes_max,
+        read_threads_max: config.read_threads_max,
         wal_mode: wal_mode(config),
         disk_reserve_bytes: config.disk_reserve_bytes as u64,
         // What ingest let in is bounded already: the store's own limits must not be the narrower ones.

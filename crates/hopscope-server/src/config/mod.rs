@@ -70,6 +70,7 @@ pub struct Config {
     pub block_bytes_max: usize,
     pub files_open_max: usize,
     pub read_bytes_max: usize,
+    pub read_threads_max: usize,
     pub wal_mode: WalMode,
     pub wal_interval_ms: u64,
     pub disk_reserve_bytes: usize,

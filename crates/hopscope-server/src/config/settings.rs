@@ -175,6 +175,8 @@ settings! {
         "Files of segments that stay open between reads, of all tenants; merging and sockets have others.";
     read_bytes_max: bytes = 128 << 20,
         "Memory that one question may take beside its answer; one that needs more is refused.";
+    read_threads_max: count = 2,
+        "Threads that one question uses at a time; `api_requests_max` says how many questions there are.";
     wal_mode: mode = WalMode::Sync,
         "When a batch is acknowledged: `sync` when it is synced to the disk, so that nothing acknowledged is lost; `interval` when it is written, and a loss of power loses up to `wal_interval_ms`; `none` when it is written, and a loss of power loses all that is not in a segment yet. The end of the process loses nothing in any of them.";
     wal_interval_ms: ms = 1_000,
