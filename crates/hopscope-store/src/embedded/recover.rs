@@ -204,7 +204,7 @@ pub(crate) fn passing(damaged: &Damaged) -> Error {
     let message = format!(
         "{damaged}\nhint: it is not known whether it is damaged: mend what stands in the way, and start again"
     );
-    Error::new(ErrorKind::Unavailable, message)
+    Error::new(ErrorKind::Internal, message)
 }
 
 /// Moves a file of a tenant's folder into quarantine, where it is there.
