@@ -1,6 +1,6 @@
 //! What a [`Key`] finds: the rules that every store shares. An index only ever proposes rows; these decide.
 
-use hopscope_model::{EventRef, Key, Position, Progress, ProgressKind, SpanId};
+use hopscope_model::{EventRef, Key, Position, Progress, ProgressKind, ProgressRow, SpanId, Texts};
 use std::collections::{BTreeMap, HashMap};
 
 /// Whether this event is under that key.
@@ -73,21 +73,19 @@ pub(crate) fn select_progress(samples: impl Iterator<Item = Progress>, at: &Posi
 
 /// For every sample of progress whether [`select_progress`] may ever choose it, whatever it is asked: of each
 /// group and lane the newest of each kind, and the floors that passed what none before them had passed.
-pub(crate) fn thinned_progress(samples: &[Progress]) -> Vec<bool> {
+pub(crate) fn thinned_progress(samples: &[SortKey<'_>]) -> Vec<bool> {
     let mut order: Vec<usize> = (0..samples.len()).collect();
-    order.sort_by(|one, other| sort_key(&samples[*one]).cmp(&sort_key(&samples[*other])));
-    order.dedup_by(|one, other| samples[*one] == samples[*other]);
+    order.sort_by_key(|number| samples[*number]);
+    order.dedup_by_key(|number| samples[*number]);
     let mut keep = vec![false; samples.len()];
     let mut newest: HashMap<([&str; 5], usize), usize> = HashMap::new();
     let mut passed: HashMap<[&str; 5], i64> = HashMap::new();
     for number in order {
-        let sample = &samples[number];
-        let lane = [&*sample.system, &sample.cluster, &sample.destination, &sample.lane, &sample.group];
-        newest.insert((lane, kind_code(sample.kind)), number);
-        if let ProgressKind::Floor { next } = sample.kind
-            && passed.get(&lane).is_none_or(|before| next > *before)
-        {
-            passed.insert(lane, next);
+        let (_, kind, place, [group, lane, _, cluster, system, destination], _) = samples[number];
+        let lane = [group, lane, cluster, system, destination];
+        newest.insert((lane, kind), number);
+        if kind == FLOOR && passed.get(&lane).is_none_or(|before| place > *before) {
+            passed.insert(lane, place);
             keep[number] = true;
         }
     }
@@ -101,24 +99,39 @@ fn keep(slot: &mut Option<Progress>, sample: &Progress, better: impl Fn(&Progres
     }
 }
 
+const FLOOR: usize = 0;
+
 fn kind_code(kind: ProgressKind) -> usize {
     match kind {
-        ProgressKind::Floor { .. } => 0,
+        ProgressKind::Floor { .. } => FLOOR,
         ProgressKind::Settled { .. } => 1,
         ProgressKind::Seen => 2,
     }
 }
 
-/// Time first; the rest makes the order total, so that equal times never make two answers.
-fn sort_key(sample: &Progress) -> (i64, usize, i64, [&str; 6], u8) {
-    let place = match sample.kind {
+/// Time, kind, place, all names, grade: everything there is of a sample. Time is first; the rest makes the order
+/// total, so that equal times never make two answers.
+pub(crate) type SortKey<'a> = (i64, usize, i64, [&'a str; 6], u8);
+
+fn sort_key(sample: &Progress) -> SortKey<'_> {
+    let names =
+        [&*sample.group, &sample.lane, &sample.service, &sample.cluster, &sample.system, &sample.destination];
+    (sample.at_ns, kind_code(sample.kind), place_of(sample.kind), names, sample.grade.code())
+}
+
+/// That of a sample in a batch with these texts.
+pub(crate) fn sort_key_of_row<'a>(texts: &'a Texts, row: &ProgressRow) -> SortKey<'a> {
+    let names = [row.group, row.lane, row.service, row.cluster, row.system, row.destination];
+    let names = names.map(|name| texts.get(name));
+    (row.at_ns, kind_code(row.kind), place_of(row.kind), names, row.grade.code())
+}
+
+fn place_of(kind: ProgressKind) -> i64 {
+    match kind {
         ProgressKind::Floor { next } => next,
         ProgressKind::Settled { position } => position,
         ProgressKind::Seen => 0,
-    };
-    let names =
-        [&*sample.group, &sample.lane, &sample.service, &sample.cluster, &sample.system, &sample.destination];
-    (sample.at_ns, kind_code(sample.kind), place, names, sample.grade.code())
+    }
 }
 
 #[cfg(test)]
@@ -132,7 +145,7 @@ mod tests {
         for seed in 0..200 {
             let mut random = Random(seed);
             let samples: Vec<Progress> = (0..60).map(|_| random::progress(&mut random)).collect();
-            let keep = thinned_progress(&samples);
+            let keep = thinned_progress(&samples.iter().map(sort_key).collect::<Vec<_>>());
             left_out += keep.iter().filter(|keep| !**keep).count();
             let thin =
                 || samples.iter().zip(&keep).filter(|(_, keep)| **keep).map(|(sample, _)| sample.clone());

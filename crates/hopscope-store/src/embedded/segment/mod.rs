@@ -9,6 +9,7 @@ pub(crate) mod checked;
 mod columns;
 mod decode;
 mod draft;
+mod events_file;
 mod filters;
 mod footer;
 mod id;

@@ -2,19 +2,19 @@
 
 use super::arrays::Arrays;
 use super::draft::Summed;
+use super::events_file::EventsFile;
 use super::filters;
-use super::implied::{left_out, stored_schema};
+use super::implied::left_out;
 use super::keys;
 use super::rollup::Summing;
-use super::write::{index_rows, properties};
+use super::write::index_rows;
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
-use parquet::arrow::ArrowWriter;
 use parquet::errors::ParquetError;
 
 /// See the module.
 pub(super) struct Output {
-    writer: ArrowWriter<Summed>,
+    events: EventsFile,
     filters: filters::Writer,
     keys: keys::Writer,
     summing: Summing,
@@ -36,10 +36,10 @@ pub(super) struct Put {
 impl Output {
     /// Writes events into that file.
     pub fn new(file: Summed) -> Result<Self, ParquetError> {
-        let writer = ArrowWriter::try_new(file, stored_schema(), Some(properties()))?;
+        let events = EventsFile::new(file)?;
         let (filters, keys, summing) =
             (filters::Writer::default(), keys::Writer::default(), Summing::default());
-        Ok(Self { writer, filters, keys, summing, rows: 0, start_ns: None })
+        Ok(Self { events, filters, keys, summing, rows: 0, start_ns: None })
     }
 
     /// Adds rows behind those that there are.
@@ -56,15 +56,13 @@ impl Output {
             )
         });
         self.rows += arrays.rows() as u32;
-        self.writer.write(&left_out(rows)?).map_err(|error| ArrowError::ExternalError(Box::new(error)))
+        self.events.push(&left_out(rows)?).map_err(|error| ArrowError::ExternalError(Box::new(error)))
     }
 
     /// All of it.
     pub fn finish(self) -> Result<Put, ParquetError> {
-        let (mut writer, _) = self.writer.into_serialized_writer()?;
-        self.filters.finish(&mut writer)?;
         Ok(Put {
-            events: writer.into_inner()?,
+            events: self.events.finish(self.filters)?,
             keys: self.keys.finish(),
             rollup: self.summing.finish().unwrap_or_default(),
             rows: self.rows,

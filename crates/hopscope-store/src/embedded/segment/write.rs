@@ -11,13 +11,11 @@ use crate::embedded::fingerprint::{Keyed, each_key_in_segment};
 use crate::embedded::frame;
 use crate::embedded::manifest::SegmentEntry;
 use crate::embedded::memtable::Memtable;
-use crate::matching::thinned_progress;
+use crate::matching::{SortKey, sort_key_of_row, thinned_progress};
 use crate::tallying::thinned;
 use arrow_array::{RecordBatch, UInt32Array};
 use arrow_select::take::take_record_batch;
-use hopscope_model::{
-    Batch, BatchBuilder, EventId, Progress, ProgressRow, SpanContext, SpanId, Tenant, Text, UNKNOWN,
-};
+use hopscope_model::{Batch, BatchBuilder, EventId, ProgressRow, SpanContext, SpanId, Tenant, Text, UNKNOWN};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
@@ -27,9 +25,6 @@ use std::sync::Arc;
 
 /// Rows of one page: what one look-up decompresses of every column.
 const PAGE_ROWS: usize = 2_048;
-
-/// Rows of one row group: a sealed segment has one.
-const ROW_GROUP_ROWS: usize = 524_288;
 
 /// Rows that are arrow arrays at a time.
 pub(crate) const CHUNK_ROWS: usize = 16_384;
@@ -184,8 +179,6 @@ pub(crate) fn properties() -> WriterProperties {
         .set_compression(Compression::ZSTD(level))
         .set_data_page_row_count_limit(PAGE_ROWS)
         .set_write_batch_size(PAGE_ROWS)
-        // A row group is in memory until it is full; what is skipped are pages.
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_column_statistics_enabled(ColumnPath::from("start_ns"), EnabledStatistics::Page);
     // Words of a vocabulary are packed in a few bits already, and span ids are random bytes: to decompress them
@@ -234,7 +227,10 @@ pub(crate) fn index_rows(writer: &mut keys::Writer, first: u32, rows: &Arrays<'_
 pub(crate) fn rest_of(tenant: &Tenant, batches: &[&Batch]) -> Batch {
     let received_ns = batches.iter().map(|batch| batch.received_ns()).min().unwrap_or_default();
     let mut builder = BatchBuilder::new(tenant.clone(), hopscope_model::Source::Otlp, received_ns);
-    let samples: Vec<Progress> = batches.iter().flat_map(|batch| batch.progress_owned()).collect();
+    let mut samples: Vec<SortKey<'_>> = Vec::new();
+    for batch in batches {
+        samples.extend(batch.progress().iter().map(|row| sort_key_of_row(batch.texts(), row)));
+    }
     let mut keep = thinned_progress(&samples).into_iter();
     for batch in batches {
         let mut text = |text: Text| builder.intern(batch.texts().get(text));
