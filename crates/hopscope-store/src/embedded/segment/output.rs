@@ -7,7 +7,7 @@ use super::filters;
 use super::implied::left_out;
 use super::keys;
 use super::rollup::Summing;
-use super::write::index_rows;
+use super::write::{Kept, index_rows};
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
 use parquet::errors::ParquetError;
@@ -35,8 +35,8 @@ pub(super) struct Put {
 
 impl Output {
     /// Writes events into that file.
-    pub fn new(file: Summed) -> Result<Self, ParquetError> {
-        let events = EventsFile::new(file)?;
+    pub fn new(file: Summed, kept: Kept) -> Result<Self, ParquetError> {
+        let events = EventsFile::new(file, kept)?;
         let (filters, keys, summing) =
             (filters::Writer::default(), keys::Writer::default(), Summing::default());
         Ok(Self { events, filters, keys, summing, rows: 0, start_ns: None })

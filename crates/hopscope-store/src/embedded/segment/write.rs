@@ -2,7 +2,7 @@
 //! becomes the same segments.
 
 use super::arrays::Arrays;
-use super::columns::Builder;
+use super::columns::{Builder, TEXTS};
 use super::draft::Draft;
 use super::output::{Output, Put};
 use super::{Extra, SegmentId, day_of, keys, sums};
@@ -15,11 +15,12 @@ use crate::matching::{SortKey, sort_key_of_row, thinned_progress};
 use crate::tallying::thinned;
 use arrow_array::{RecordBatch, UInt32Array};
 use arrow_select::take::take_record_batch;
+use foldhash::{HashMap, HashMapExt};
 use hopscope_model::{Batch, BatchBuilder, EventId, ProgressRow, SpanContext, SpanId, Tenant, Text, UNKNOWN};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -93,7 +94,7 @@ fn write_day(
     let arrays = Arrays::of(rows).ok_or_else(|| io::Error::other("rows have other columns than ours"))?;
     let id = SegmentId { log, day: Some(*day), generation: 0 };
     let draft = Draft::new(dir, tenant.name(), id);
-    let mut output = Output::new(draft.events()?).map_err(io::Error::other)?;
+    let mut output = Output::new(draft.events()?, Kept::AWhile).map_err(io::Error::other)?;
     for chunk in order_of(&arrays).chunks(CHUNK_ROWS) {
         let chunk = UInt32Array::from(chunk.to_vec());
         let rows = take_record_batch(rows, &chunk).and_then(|rows| output.push(&rows));
@@ -171,12 +172,24 @@ fn lane_ranks(rows: &Arrays<'_>) -> Vec<u32> {
     of_row.into_iter().map(|number| ranks[number as usize]).collect()
 }
 
+/// How long a file of events is kept, which is what compressing it must pay for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// Until it is merged: only what repeats much is compressed.
+    AWhile,
+    Long,
+}
+
 /// How events are written.
-pub(crate) fn properties() -> WriterProperties {
-    let level = ZstdLevel::try_new(1).unwrap_or_default();
+pub(crate) fn properties(kept: Kept) -> WriterProperties {
+    let zstd = Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default());
+    let (most, texts) = match kept {
+        Kept::AWhile => (Compression::UNCOMPRESSED, zstd),
+        Kept::Long => (zstd, zstd),
+    };
     let mut properties = WriterProperties::builder()
         .set_created_by("hopscope".to_owned())
-        .set_compression(Compression::ZSTD(level))
+        .set_compression(most)
         .set_data_page_row_count_limit(PAGE_ROWS)
         .set_write_batch_size(PAGE_ROWS)
         .set_statistics_enabled(EnabledStatistics::Chunk)
@@ -200,6 +213,9 @@ pub(crate) fn properties() -> WriterProperties {
         properties = properties
             .set_column_dictionary_enabled(ColumnPath::from(column), false)
             .set_column_statistics_enabled(ColumnPath::from(column), EnabledStatistics::None);
+    }
+    for column in TEXTS {
+        properties = properties.set_column_compression(ColumnPath::from(column), texts);
     }
     let keys = ColumnPath::from(vec!["keys".to_owned(), "list".to_owned(), "item".to_owned()]);
     properties

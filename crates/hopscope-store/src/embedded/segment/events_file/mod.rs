@@ -9,7 +9,7 @@ use super::columns::NAMES;
 use super::draft::Summed;
 use super::filters;
 use super::implied::stored_schema;
-use super::write::properties;
+use super::write::{Kept, properties};
 use arrow_array::RecordBatch;
 use arrow_schema::Schema;
 use names::NamesChunk;
@@ -39,9 +39,9 @@ enum Column {
 }
 
 impl EventsFile {
-    pub fn new(file: Summed) -> Result<Self> {
+    pub fn new(file: Summed, kept: Kept) -> Result<Self> {
         let schema = stored_schema();
-        let mut properties = properties();
+        let mut properties = properties(kept);
         let parquet = ArrowSchemaConverter::new().convert(&schema)?;
         // So that readers get dictionaries back, and not texts.
         add_encoded_arrow_schema_to_metadata(&schema, &mut properties);

@@ -11,7 +11,7 @@ mod survey;
 use super::columns::schema;
 use super::draft::{Draft, Summed};
 use super::output::{Output, Put};
-use super::write::{CHUNK_ROWS, rest_of, tally_ns};
+use super::write::{CHUNK_ROWS, Kept, rest_of, tally_ns};
 use super::{Damaged, Extra, Failed, Segment, SegmentId, keys, sums};
 use crate::Error;
 use crate::embedded::dir::Dir;
@@ -96,7 +96,7 @@ fn write(
     let survey = survey(inputs, pace)?;
     let rest = merged_rest(tenant, inputs)?;
     let events = draft.events().map_err(MergeFailed::Io)?;
-    let mut output = Output::new(events).map_err(unwritten)?;
+    let mut output = Output::new(events, Kept::Long).map_err(unwritten)?;
     write_all(&mut output, inputs, &survey, pace)?;
     let Put { events, keys, rollup, rows, start_ns } = output.finish().map_err(unwritten)?;
     let expected: usize = survey

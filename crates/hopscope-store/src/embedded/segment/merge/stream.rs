@@ -7,8 +7,8 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{Array, FixedSizeBinaryArray, Int64Array, RecordBatch};
 use arrow_schema::{ArrowError, Schema};
+use foldhash::{HashMap, HashMapExt};
 use hopscope_model::{SpanContext, UNKNOWN};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// What rows are ordered by, as in a sealed segment: lane, then position or time, then creation and start.
