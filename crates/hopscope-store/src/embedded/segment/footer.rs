@@ -1,6 +1,7 @@
 //! [`Footer`]: what a segment's Parquet file says of itself, and in which pages which times are.
 
 use super::checked::{CheckedFile, Damaged};
+use super::columns::NAMES;
 use super::implied::with_sources;
 use super::places::Places;
 use arrow_schema::Fields;
@@ -22,8 +23,10 @@ pub(crate) struct Footer {
     pub parquet: ParquetMetaData,
     pub(super) places: Places,
     fields: Fields,
-    /// All columns.
+    /// All columns that have a value.
     pub all: FieldLevels,
+    /// Columns of names that have none: they need not be read.
+    pub absent: Vec<&'static str>,
     /// Pages of the starts, in order of their rows.
     pub pages: Vec<Page>,
 }
@@ -56,16 +59,18 @@ impl Footer {
         let places = Places::new(parquet.metadata()).map_err(|what| file.damaged(what.to_owned()))?;
         let fields = parquet.schema().fields().clone();
         let parquet = (**parquet.metadata()).clone().into_builder().set_page_index(None).build();
-        let all = levels(&parquet, ProjectionMask::all(), &fields).map_err(odd)?;
+        let absent = absent_names(&parquet);
+        let names = fields.iter().map(|field| field.name().as_str());
+        let mask = mask_of(&parquet, &absent, names);
+        let all = levels(&parquet, mask, &fields).map_err(odd)?;
         let bytes = parquet.memory_size() + places.bytes() + pages.len() * size_of::<Page>() + SCHEMA_BYTES;
-        Ok((Self { parquet, places, fields, all, pages }, bytes))
+        Ok((Self { parquet, places, fields, all, absent, pages }, bytes))
     }
 
     /// These columns, and those that are needed to put back what was left out of them.
     pub fn columns(&self, names: &[&[&str]]) -> Result<FieldLevels, ParquetError> {
-        let names = with_sources(names.iter().flat_map(|names| names.iter().copied()));
-        let mask = ProjectionMask::columns(self.parquet.file_metadata().schema_descr(), names);
-        levels(&self.parquet, mask, &self.fields)
+        let names = with_sources(names.iter().flat_map(|names| names.iter().copied())).into_iter();
+        levels(&self.parquet, mask_of(&self.parquet, &self.absent, names), &self.fields)
     }
 
     /// The pages that these rows (in order, not overlapping) are in.
@@ -89,6 +94,27 @@ impl Footer {
         }
         found
     }
+}
+
+fn mask_of<'a>(
+    parquet: &ParquetMetaData,
+    absent: &[&str],
+    names: impl Iterator<Item = &'a str>,
+) -> ProjectionMask {
+    let present = names.filter(|name| !absent.contains(name));
+    ProjectionMask::columns(parquet.file_metadata().schema_descr(), present)
+}
+
+fn absent_names(parquet: &ParquetMetaData) -> Vec<&'static str> {
+    let is_absent = |name: &&'static str| {
+        let mut groups = parquet.row_groups().iter();
+        groups.all(|group| {
+            let column = group.columns().iter().find(|column| column.column_path().string() == **name);
+            let nulls = column.and_then(|column| column.statistics()?.null_count_opt());
+            nulls.is_some_and(|nulls| i64::try_from(nulls) == Ok(group.num_rows()))
+        })
+    };
+    NAMES.into_iter().filter(is_absent).collect()
 }
 
 fn levels(

@@ -3,6 +3,7 @@
 
 use super::caches::Caches;
 use super::checked::{CheckedFile, Damaged};
+use super::columns::schema;
 pub(crate) use super::decode::Rows;
 use super::decode::decode;
 use super::draft::remove_files;
@@ -19,10 +20,10 @@ use crate::embedded::fingerprint::Kind;
 use crate::embedded::frame;
 use crate::embedded::manifest::SegmentEntry;
 use crate::embedded::read::Cancel;
-use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
-use arrow_schema::ArrowError;
+use arrow_array::{RecordBatch, new_null_array};
+use arrow_schema::{ArrowError, Schema};
 use hopscope_model::{Batch, Tenant};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use std::ops::Range;
@@ -301,15 +302,19 @@ impl Segment {
         let selection = Some(pages.selection(ranges));
         let levels = levels.as_ref().unwrap_or(&footer.all);
         let rows = ParquetRecordBatchReader::try_new_with_row_groups(levels, &pages, BATCH_ROWS, selection);
-        Ok(rows.map_err(|error| self.damaged(&error))?.map(|rows| rows.and_then(put_back)))
+        let wanted =
+            |name: &str| columns.is_none_or(|columns| columns.iter().any(|columns| columns.contains(&name)));
+        let absent: Vec<&str> = footer.absent.iter().copied().filter(|name| wanted(name)).collect();
+        let whole = move |rows| with_absent(put_back(rows)?, &absent);
+        Ok(rows.map_err(|error| self.damaged(&error))?.map(move |rows| rows.and_then(&whole)))
     }
 
     /// Whether any of these rows may have an attribute with one of these fingerprints: see [`Filters`].
     pub fn may_have(&self, rows: &[Range<u32>], fingerprints: &[u64]) -> Result<bool, Damaged> {
         let footer = self.footer()?;
-        let filters = self.events.metadata(FILTERS_PART, || {
-            Filters::load(&self.events, footer.parquet.file_metadata())
-        })?;
+        let filters = self
+            .events
+            .metadata(FILTERS_PART, || Filters::load(&self.events, footer.parquet.file_metadata()))?;
         let Some(filters) = filters.as_ref() else { return Ok(true) };
         for range in rows {
             if filters.may_have(&self.events, range, fingerprints)? {
@@ -327,6 +332,27 @@ impl Segment {
     pub fn damaged(&self, what: &dyn std::fmt::Display) -> Damaged {
         self.events.damaged(what.to_string())
     }
+}
+
+/// Rows with these columns too, which have no values, in the order of the schema.
+fn with_absent(rows: RecordBatch, absent: &[&str]) -> Result<RecordBatch, ArrowError> {
+    if absent.is_empty() {
+        return Ok(rows);
+    }
+    let (mut fields, mut columns) = (Vec::new(), Vec::new());
+    for field in schema().fields() {
+        let column = match rows.column_by_name(field.name()) {
+            Some(column) => Arc::clone(column),
+            None if absent.contains(&field.name().as_str()) => {
+                new_null_array(field.data_type(), rows.num_rows())
+            }
+            None => continue,
+        };
+        // What is stored may have nulls that are put back by then.
+        fields.push(Arc::clone(field));
+        columns.push(column);
+    }
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
 }
 
 /// A segment's file of checksums.

@@ -13,8 +13,10 @@ use crate::embedded::manifest::SegmentEntry;
 use crate::embedded::memtable::Memtable;
 use crate::matching::{SortKey, sort_key_of_row, thinned_progress};
 use crate::tallying::thinned;
-use arrow_array::{RecordBatch, UInt32Array};
-use arrow_select::take::take_record_batch;
+use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow_schema::{ArrowError, DataType};
+use arrow_select::interleave::interleave;
+use arrow_select::take::take;
 use foldhash::{HashMap, HashMapExt};
 use hopscope_model::{Batch, BatchBuilder, EventId, ProgressRow, SpanContext, SpanId, Tenant, Text, UNKNOWN};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -96,9 +98,7 @@ fn write_day(
     let draft = Draft::new(dir, tenant.name(), id);
     let mut output = Output::new(draft.events()?, Kept::AWhile).map_err(io::Error::other)?;
     for chunk in order_of(&arrays).chunks(CHUNK_ROWS) {
-        let chunk = UInt32Array::from(chunk.to_vec());
-        let rows = take_record_batch(rows, &chunk).and_then(|rows| output.push(&rows));
-        rows.map_err(io::Error::other)?;
+        take_rows(rows, chunk).and_then(|rows| output.push(&rows)).map_err(io::Error::other)?;
     }
     let Put { events, keys, rollup, rows, start_ns } = output.finish().map_err(io::Error::other)?;
     let entry = SegmentEntry {
@@ -121,6 +121,20 @@ fn write_day(
 pub(crate) fn tally_ns(rest: &Batch) -> Option<(i64, i64)> {
     let times = || rest.tallies().iter().map(|row| row.at_ns);
     times().min().zip(times().max())
+}
+
+/// These rows in this order.
+fn take_rows(rows: &RecordBatch, order: &[u32]) -> Result<RecordBatch, ArrowError> {
+    let numbers = UInt32Array::from(order.to_vec());
+    let column = |column: &ArrayRef| match column.data_type() {
+        // Taking lists is slow: each is a call of its own.
+        DataType::List(_) => {
+            let places: Vec<(usize, usize)> = order.iter().map(|row| (0, *row as usize)).collect();
+            interleave(&[column], &places)
+        }
+        _ => take(column, &numbers, None),
+    };
+    RecordBatch::try_new(rows.schema(), rows.columns().iter().map(column).collect::<Result<_, _>>()?)
 }
 
 /// These rows so ordered that those of one message lie together: by system, destination and lane; then by
