@@ -1,4 +1,5 @@
-//! SIGKILL at random moments under load: every acknowledged span is found after the restart, none twice.
+//! SIGKILL at random moments under load, while segments are merged and old days are dropped: every acknowledged span
+//! is found after the restart, none twice.
 //! `HOPSCOPE_COUNT` says how many.
 
 #![allow(clippy::print_stdout)] // the counts of a run
@@ -9,7 +10,11 @@ use hopscope_client::Client;
 use hopscope_model::{SpanId, TraceId};
 use hopscope_wire::Kind;
 use hopscope_wire::otlp::{ResourceData, SpanData, encode_request};
+use hopscope_store::Store;
+use hopscope_store::embedded::{Embedded, Options};
+use hopscope_store::kit;
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,8 +24,9 @@ use support::{Random, Server};
 const KILLS: u64 = 50;
 const SENDERS: u64 = 3;
 const SPANS_PER_REQUEST: u64 = 20;
-/// Small enough that the log is sealed into a segment in most rounds.
-const SMALL_SEGMENTS: &[&str] = &["seal_rows=300"];
+/// Small enough that the log is sealed into a segment in most rounds, and that segments are merged all the time.
+/// What [`put_old_day`] puts there is dropped when the server starts.
+const SETTINGS: &[&str] = &["seal_rows=300", "compact_segments_max=2", "retention=age=30d"];
 /// A round is killed once so many requests were acknowledged (0 to this, chosen at random), or a moment later.
 const ACKNOWLEDGED_MAX: u64 = 40;
 
@@ -32,7 +38,8 @@ async fn kills_lose_nothing_that_was_acknowledged_and_double_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut rounds: Vec<(TraceId, BTreeSet<String>)> = Vec::new();
     for round in 0..kills {
-        let server = Server::start_with(folder.path(), SMALL_SEGMENTS);
+        put_old_day(folder.path(), round).await;
+        let server = Server::start_with(folder.path(), SETTINGS);
         if let Some((trace, acknowledged)) = rounds.last() {
             verify(&server.page, *trace, acknowledged, round - 1).await;
         }
@@ -41,14 +48,32 @@ async fn kills_lose_nothing_that_was_acknowledged_and_double_nothing() {
             load_and_kill(server, trace, random.below(ACKNOWLEDGED_MAX), random.below(3_000)).await;
         rounds.push((trace, acknowledged));
     }
-    let server = Server::start_with(folder.path(), SMALL_SEGMENTS);
+    let server = Server::start_with(folder.path(), SETTINGS);
     for (round, (trace, acknowledged)) in rounds.iter().enumerate() {
         verify(&server.page, *trace, acknowledged, round as u64).await;
     }
+    let names: Vec<String> = names_in(&folder.path().join("default"));
+    let merged = names.iter().any(|name| name.ends_with(".parquet") && !name.contains("-g0."));
+    assert!(merged && names.iter().any(|name| name == "DROPPED"), "nothing merged, nothing dropped: {names:?}");
     let total: usize = rounds.iter().map(|(_, acknowledged)| acknowledged.len()).sum();
     println!("kill: {kills} kills, {total} acknowledged spans, all found once");
     assert!(total > 0, "the load was never acknowledged: this run proves nothing");
     assert_eq!(server.terminate(), Some(0), "SIGTERM is a graceful stop");
+}
+
+/// A segment of a day that retention drops, in a folder that no server has open.
+async fn put_old_day(folder: &Path, round: u64) {
+    const DAY_NS: i64 = 86_400_000_000_000;
+    let store = Embedded::open(folder, Options { compact: false, ..Options::default() }).expect("opens");
+    let received_ns = hopscope_server::now_ns() - (40 + round as i64 % 7) * DAY_NS;
+    store.append(kit::batch(received_ns, &kit::message(round + 1, "payment"))).await.expect("stored");
+    store.seal().await.expect("sealed");
+    store.close().await.expect("closed");
+}
+
+fn names_in(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
 }
 
 /// Sends until so many requests were acknowledged, waits up to `grace_us` more, kills. Answers the spans whose
