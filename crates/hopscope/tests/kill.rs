@@ -8,11 +8,11 @@ mod support;
 
 use hopscope_client::Client;
 use hopscope_model::{SpanId, TraceId};
-use hopscope_wire::Kind;
-use hopscope_wire::otlp::{ResourceData, SpanData, encode_request};
 use hopscope_store::Store;
 use hopscope_store::embedded::{Embedded, Options};
 use hopscope_store::kit;
+use hopscope_wire::Kind;
+use hopscope_wire::otlp::{ResourceData, SpanData, encode_request};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,6 +27,8 @@ const SPANS_PER_REQUEST: u64 = 20;
 /// Small enough that the log is sealed into a segment in most rounds, and that segments are merged all the time.
 /// What [`put_old_day`] puts there is dropped when the server starts.
 const SETTINGS: &[&str] = &["seal_rows=300", "compact_segments_max=2", "retention=age=30d"];
+/// A server that is killed all the time never ends a merge of all that gathered: it is done for it once in so many rounds.
+const MERGE_ALL_EVERY: u64 = 8;
 /// A round is killed once so many requests were acknowledged (0 to this, chosen at random), or a moment later.
 const ACKNOWLEDGED_MAX: u64 = 40;
 
@@ -54,7 +56,10 @@ async fn kills_lose_nothing_that_was_acknowledged_and_double_nothing() {
     }
     let names: Vec<String> = names_in(&folder.path().join("default"));
     let merged = names.iter().any(|name| name.ends_with(".parquet") && !name.contains("-g0."));
-    assert!(merged && names.iter().any(|name| name == "DROPPED"), "nothing merged, nothing dropped: {names:?}");
+    assert!(
+        merged && names.iter().any(|name| name == "DROPPED"),
+        "nothing merged, nothing dropped: {names:?}"
+    );
     let total: usize = rounds.iter().map(|(_, acknowledged)| acknowledged.len()).sum();
     println!("kill: {kills} kills, {total} acknowledged spans, all found once");
     assert!(total > 0, "the load was never acknowledged: this run proves nothing");
@@ -68,6 +73,9 @@ async fn put_old_day(folder: &Path, round: u64) {
     let received_ns = hopscope_server::now_ns() - (40 + round as i64 % 7) * DAY_NS;
     store.append(kit::batch(received_ns, &kit::message(round + 1, "payment"))).await.expect("stored");
     store.seal().await.expect("sealed");
+    if round.is_multiple_of(MERGE_ALL_EVERY) {
+        store.compact().await.expect("merged");
+    }
     store.close().await.expect("closed");
 }
 
@@ -148,7 +156,10 @@ async fn verify(page: &str, trace: TraceId, acknowledged: &BTreeSet<String>, rou
     loop {
         let answer =
             client.trace(&trace.to_string(), 1_000, after.as_deref()).await.expect("the trace is answered");
-        assert!(answer.coverage.complete, "round {round}: {:?}", answer.coverage);
+        // Where nothing was stored, it may be what was dropped that was asked for: that is said.
+        let only_dropped = answer.events.is_empty()
+            && answer.coverage.why_not.iter().all(|why| why.starts_with("retention dropped"));
+        assert!(answer.coverage.complete || only_dropped, "round {round}: {:?}", answer.coverage);
         found.extend(answer.events.into_iter().map(|event| event.span_id));
         after = answer.next;
         if after.is_none() {
