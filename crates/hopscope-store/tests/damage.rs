@@ -57,7 +57,8 @@ const OPENS: [u64; 14] = [0, 1, 2, 3, 4, 5, 6, 8, 10, 13, 17, 22, 30, 40];
 fn a_file_that_cannot_be_opened_now_is_no_damage() {
     let (disk, events) = disk();
     // Every block is read from the disk, out of a file that is opened for it.
-    let options = Options { files_open_max: 0, block_bytes_max: 0, metadata_bytes_max: 0, ..Options::default() };
+    let options =
+        Options { files_open_max: 0, block_bytes_max: 0, metadata_bytes_max: 0, ..Options::default() };
     let open = |disk: &SimDir| Driven::open(Arc::new(disk.clone()), options.clone());
     let check = |disk: &SimDir, what: &str| {
         disk.mend();

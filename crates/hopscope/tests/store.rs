@@ -100,7 +100,8 @@ async fn everything_that_reads_works_beside_a_running_server() {
     let exported = answers(&["store", "export", path(&file), "--json", "--data", data]);
     assert_eq!(restored["events"], exported["events"]);
     refuses(&["store", "restore", to, "--data", data], 2, "never restored over another");
-    let serve = ["serve", "--listen", "127.0.0.1:0", "--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0"];
+    let serve =
+        ["serve", "--listen", "127.0.0.1:0", "--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0"];
     refuses(&[&serve[..], &["--data", data]].concat(), 1, "another hopscope");
     refuses(&["store", "repair", "--data", data], 1, "another hopscope");
     refuses(&["store", "import", path(&file), "--data", data], 1, "another hopscope");

@@ -114,7 +114,8 @@ fn fill(
         let decoder = decoder.spawn_scoped(scope, move || decode(tenant, records, &send));
         let decoder = decoder.map_err(io_error("cannot start a thread"))?;
         let undecodable = insert(table, tables, &receive);
-        let rest = decoder.join().map_err(|_| Error::new(ErrorKind::Internal, "the replay of a log panicked"))?;
+        let rest =
+            decoder.join().map_err(|_| Error::new(ErrorKind::Internal, "the replay of a log panicked"))?;
         Ok((rest.map_err(io_error("cannot read a log"))?, undecodable))
     })
 }

@@ -1,7 +1,7 @@
 //! Writes and syncs that fail, and disks that are full: nothing that was acknowledged is missing, and the store goes on
 //! by itself.
 
-use crate::history::{be_busy, event, inspect, live, open, options, sorted, stored, Told};
+use crate::history::{Told, be_busy, event, inspect, live, open, options, sorted, stored};
 use hopscope_store::embedded::sim_dir::{Failure, Fault, Operation, SimDir};
 use hopscope_store::embedded::simulate::Driven;
 use hopscope_store::embedded::{Options, WalMode};
