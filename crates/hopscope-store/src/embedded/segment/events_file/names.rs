@@ -167,7 +167,10 @@ impl NamesChunk {
         }
         writer.close()?;
         let bytes = sink.into_inner()?;
-        let bound = |name: Option<&String>| name.map(|name| ByteArray::from(name.as_str()));
+        // The footer is in memory for long: bounds that would take much of it are left out.
+        let bound = |name: Option<&String>| {
+            name.filter(|name| name.len() <= BOUND_BYTES_MAX).map(|name| ByteArray::from(name.as_str()))
+        };
         let (least, most) = (bound(self.names.iter().min()), bound(self.names.iter().max()));
         let statistics = ValueStatistics::new(least, most, None, Some(absent as u64), false);
         let metadata = ColumnChunkMetaData::builder(self.column)
@@ -191,6 +194,9 @@ impl NamesChunk {
         Ok((bytes.into(), close))
     }
 }
+
+/// Longest name that is told as the least or the most of a column.
+const BOUND_BYTES_MAX: usize = 64;
 
 /// Fewest equal numbers that are written as a run.
 const RUN_MIN: usize = 8;
