@@ -21,8 +21,7 @@ async fn dropped() -> Embedded {
         store.append(kit::batch(day_ns + 60 * SECOND_NS, &events)).await.expect("appended");
         store.seal().await.expect("sealed");
     }
-    let policy =
-        Policy { ages: vec![Age { destination: "*".into(), days: Some(4) }], ..Policy::default() };
+    let policy = Policy { ages: vec![Age { destination: "*".into(), days: Some(4) }], ..Policy::default() };
     store.apply(&Tenant::default(), &policy, NOW_NS).await.expect("applied");
     store
 }

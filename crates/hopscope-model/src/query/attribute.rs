@@ -10,8 +10,7 @@ pub(super) const PREFIX: &str = "attr.";
 /// Whether the event or its resource has an attribute of that name with that value.
 pub(super) fn matches(name: &str, wanted: &str, event: EventRef<'_>) -> bool {
     let texts = event.batch().texts();
-    let fits =
-        |(key, cell): &Attribute| texts.get(*key) == name && text_fits(wanted, &text_of(texts, *cell));
+    let fits = |(key, cell): &Attribute| texts.get(*key) == name && text_fits(wanted, &text_of(texts, *cell));
     event.own_attributes().iter().any(fits) || event.resource_attributes().iter().any(fits)
 }
 

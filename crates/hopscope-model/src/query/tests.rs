@@ -106,7 +106,10 @@ const TABLE: &[(&str, &str)] = &[
     ("since:\"2026-11-21 08:00:00\"", "since:2026-11-21T08:00:00Z"),
     ("attr.http.route:/orders", "attr.http.route:/orders"),
     ("attr.http.route=/orders -attr.http.status：503", "attr.http.route:/orders -attr.http.status:503"),
-    ("attr.url:https://host/t/4bf92f3577b34da6a3ce929d0e0e4736", "attr.url:https://host/t/4bf92f3577b34da6a3ce929d0e0e4736"),
+    (
+        "attr.url:https://host/t/4bf92f3577b34da6a3ce929d0e0e4736",
+        "attr.url:https://host/t/4bf92f3577b34da6a3ce929d0e0e4736",
+    ),
     ("attr.place:orders/0/15", "attr.place:orders/0/15"),
     ("attr.a/b:c attr.\"a b\":\"c d\"", "attr.a/b:c attr.\"a b\":\"c d\""),
     ("attr.订单:*", "attr.订单:*"),
@@ -269,10 +272,7 @@ fn errors_say_where_and_what_next() {
             "-orders",
             "only a field can be negated text=\"-orders\" at_byte=0; hint: to look for the text itself, quote it: \"-orders\"",
         ),
-        (
-            "attr.size>5",
-            "attributes have no order name=\"size\" at_byte=0; hint: attr.size:value",
-        ),
+        ("attr.size>5", "attributes have no order name=\"size\" at_byte=0; hint: attr.size:value"),
         ("attr.size:", "no value field=attr.size at_byte=0; hint: attr.size:* for any"),
         ("attr.:5", "no name of an attribute at_byte=0; hint: attr.name:value"),
         (

@@ -35,7 +35,14 @@ type Rank = (i128, u128);
 
 impl Collect {
     pub fn new(direction: Direction, after: Option<Place>, rows_max: usize) -> Self {
-        Self { direction, after, rows_max: rows_max.max(1), heap: BinaryHeap::new(), more: false, bound: None }
+        Self {
+            direction,
+            after,
+            rows_max: rows_max.max(1),
+            heap: BinaryHeap::new(),
+            more: false,
+            bound: None,
+        }
     }
 
     /// An empty one that takes what this one would, to be filled by another thread.
@@ -98,8 +105,11 @@ impl Collect {
     /// Of rows that all match, those that could be in the answer by their start alone.
     pub fn best_of(&self, mut rows: Vec<(i64, u32)>) -> Vec<(i64, u32)> {
         // Those at the cursor's own start may lie before it, and do not count towards the limit.
-        let mut starts: Vec<i128> =
-            rows.iter().filter(|row| !self.is_at_cursor(row.0)).map(|row| self.rank_of_start(row.0)).collect();
+        let mut starts: Vec<i128> = rows
+            .iter()
+            .filter(|row| !self.is_at_cursor(row.0))
+            .map(|row| self.rank_of_start(row.0))
+            .collect();
         if starts.len() > self.rows_max {
             // One more than fits, so that it is known that there is more.
             let (_, last, _) = starts.select_nth_unstable(self.rows_max);

@@ -82,8 +82,9 @@ impl Folder {
     /// nothing. An event is received later than it starts, so all days that are not over by then count.
     pub fn dropped_since(&self, since_ns: i64) -> Option<String> {
         let days = self.dropped_days().into_iter();
-        let within: Vec<DroppedDay> =
-            days.filter(|day| day.events > 0 && day_begins_ns(day.day.saturating_add(1)) > since_ns).collect();
+        let within: Vec<DroppedDay> = days
+            .filter(|day| day.events > 0 && day_begins_ns(day.day.saturating_add(1)) > since_ns)
+            .collect();
         let last = within.iter().map(|day| day.day).max()?;
         let events: u64 = within.iter().map(|day| day.events).sum();
         let until = instant_text(day_begins_ns(last.saturating_add(1)));

@@ -5,9 +5,7 @@
 use super::count;
 use super::needle::find;
 use crate::embedded::read::Cancel;
-use crate::embedded::segment::{
-    Damaged, Failed, InPage, Segment, attributes, fingerprints_of, ranges_of,
-};
+use crate::embedded::segment::{Damaged, Failed, InPage, Segment, attributes, fingerprints_of, ranges_of};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
 use arrow_array::{Array, RecordBatch, StringArray};

@@ -36,7 +36,8 @@ fn event(number: u64) -> MessageEvent {
     let of_all = ("route".to_owned(), Value::Text(format!("/{}", number % 7)));
     let of_one = ("request".to_owned(), Value::Int(number as i64));
     let of_few = ("late".to_owned(), Value::Bool(true));
-    event.attributes = [of_all, of_one].into_iter().chain((number % 30_000 == 77).then_some(of_few)).collect();
+    event.attributes =
+        [of_all, of_one].into_iter().chain((number % 30_000 == 77).then_some(of_few)).collect();
     event.start_ns = NOW_NS - SECOND_NS * 3_600 + number as i64 * 1_000_000;
     event
 }

@@ -4,8 +4,8 @@
 //! `{"$bytes":"00ff"}`, `{"$json":"[1]"}` and `{"$double":"NaN"}` are what JSON has no form for. Order and
 //! repeated names are kept.
 
-use hopscope_model::{Attribute, Cell, Texts, Value};
 use hopscope_model::query::text_fits;
+use hopscope_model::{Attribute, Cell, Texts, Value};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -237,7 +237,8 @@ mod tests {
             text().prop_map(Value::Json),
             any::<i64>().prop_map(Value::Int),
             any::<f64>().prop_map(Value::Double),
-            prop::sample::select(vec![1.0, -0.0, 1e21, 1e300, f64::NAN, f64::INFINITY]).prop_map(Value::Double),
+            prop::sample::select(vec![1.0, -0.0, 1e21, 1e300, f64::NAN, f64::INFINITY])
+                .prop_map(Value::Double),
             any::<bool>().prop_map(Value::Bool),
         ]
     }

@@ -49,8 +49,10 @@ impl Filters {
         let Some((start, count)) = place_of(metadata) else { return Ok((None, 0)) };
         let ends = file.read(start, count * size_of::<u32>())?;
         let (ends, _) = ends.as_chunks::<4>();
-        let filters =
-            Self { start: start + (count * 4) as u64, ends: ends.iter().map(|end| u32::from_le_bytes(*end)).collect() };
+        let filters = Self {
+            start: start + (count * 4) as u64,
+            ends: ends.iter().map(|end| u32::from_le_bytes(*end)).collect(),
+        };
         let bytes = size_of::<Self>() + count * size_of::<u32>();
         Ok((Some(filters), bytes))
     }
@@ -63,10 +65,13 @@ impl Filters {
         fingerprints: &[u64],
     ) -> Result<bool, Damaged> {
         for filter in rows.start / FILTER_ROWS..rows.end.div_ceil(FILTER_ROWS) {
-            let first = filter.checked_sub(1).map_or(Some(0), |before| self.ends.get(before as usize).copied());
+            let first =
+                filter.checked_sub(1).map_or(Some(0), |before| self.ends.get(before as usize).copied());
             let end = self.ends.get(filter as usize).copied();
             // What is not told may be anything.
-            let Some((first, end)) = first.zip(end).filter(|(first, end)| first <= end) else { return Ok(true) };
+            let Some((first, end)) = first.zip(end).filter(|(first, end)| first <= end) else {
+                return Ok(true);
+            };
             if first == end {
                 continue;
             }
