@@ -18,6 +18,8 @@ pub(super) struct Output {
     filters: filters::Writer,
     keys: keys::Writer,
     summing: Summing,
+    /// All rows are counted already.
+    counted: bool,
     rows: u32,
     start_ns: Option<(i64, i64)>,
 }
@@ -39,7 +41,12 @@ impl Output {
         let events = EventsFile::new(file, kept)?;
         let (filters, keys, summing) =
             (filters::Writer::default(), keys::Writer::default(), Summing::default());
-        Ok(Self { events, filters, keys, summing, rows: 0, start_ns: None })
+        Ok(Self { events, filters, keys, summing, counted: false, rows: 0, start_ns: None })
+    }
+
+    /// Takes these counts for those of all rows to come.
+    pub fn count_by(&mut self, counts: Summing) {
+        (self.summing, self.counted) = (counts, true);
     }
 
     /// Adds rows behind those that there are.
@@ -47,7 +54,9 @@ impl Output {
         let odd = || ArrowError::InvalidArgumentError("holds a value that is none of ours".to_owned());
         let arrays = Arrays::of(rows).ok_or_else(odd)?;
         index_rows(&mut self.keys, self.rows, &arrays).ok_or_else(odd)?;
-        self.summing.add(&arrays);
+        if !self.counted {
+            self.summing.add(&arrays);
+        }
         self.filters.add(&arrays);
         let starts = (0..arrays.rows()).filter_map(|row| arrays.start_ns.at(row));
         self.start_ns = starts.fold(self.start_ns, |range, start_ns| {

@@ -11,6 +11,7 @@ mod survey;
 use super::columns::schema;
 use super::draft::{Draft, Summed};
 use super::output::{Output, Put};
+use super::rollup::Summing;
 use super::write::{CHUNK_ROWS, Kept, rest_of, tally_ns};
 use super::{Damaged, Extra, Failed, Segment, SegmentId, keys, sums};
 use crate::Error;
@@ -97,14 +98,19 @@ fn write(
     let rest = merged_rest(tenant, inputs)?;
     let events = draft.events().map_err(MergeFailed::Io)?;
     let mut output = Output::new(events, Kept::Long).map_err(unwritten)?;
-    write_all(&mut output, inputs, &survey, pace)?;
-    let Put { events, keys, rollup, rows, start_ns } = output.finish().map_err(unwritten)?;
     let expected: usize = survey
         .rows
         .iter()
         .flat_map(|rows| rows.here.iter().chain(&rows.moved))
         .map(Range::len)
         .sum::<usize>();
+    if expected == inputs.iter().map(|input| input.entry.rows as usize).sum::<usize>()
+        && let Some(counts) = counts_of(inputs)?
+    {
+        output.count_by(counts);
+    }
+    write_all(&mut output, inputs, &survey, pace)?;
+    let Put { events, keys, rollup, rows, start_ns } = output.finish().map_err(unwritten)?;
     if rows as usize != expected {
         return Err(unwritten(format!("a merge lost rows rows={rows} expected={expected}")));
     }
@@ -125,6 +131,18 @@ fn write(
     let extra = Extra { rollup, rest: frame::encode(&rest) };
     let head = sums::Head::merged(entry, replaced(inputs)?);
     Ok((head, events, keys, extra))
+}
+
+/// The counts of all inputs together, as their rollups tell them: those of their rows, where none is a repeat.
+fn counts_of(inputs: &[Arc<Segment>]) -> Result<Option<Summing>, MergeFailed> {
+    let mut counts = Summing::default();
+    for (number, input) in inputs.iter().enumerate() {
+        let told = counts.add_rollup(input);
+        if !told.map_err(|what| MergeFailed::Damaged(Input { number, what }))? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(counts))
 }
 
 /// The inputs, and those that were merged in them: their files may still be there.

@@ -1,6 +1,8 @@
 //! [`Summing`]: a rollup in the making, a record batch at a time, in whatever order they come.
 
+use super::super::Segment;
 use super::super::arrays::{Arrays, Names};
+use super::super::checked::{CheckedFile, Damaged};
 use super::{
     ADDRESSES_MAX, BLOCK_BYTES, Block, COMBINATIONS_MAX, Combination, NAMES, ROWS_MAX, Rollup, Table,
 };
@@ -100,12 +102,20 @@ struct Gathered {
 }
 
 impl Timed {
-    fn gather(&mut self, latency: u8, ns: i64) {
+    fn of(&mut self, latency: u8) -> &mut Gathered {
         let place = self.latencies.iter().position(|(own, _)| *own == latency).unwrap_or_else(|| {
             self.latencies.push((latency, Gathered::default()));
             self.latencies.len() - 1
         });
-        let gathered = &mut self.latencies[place].1;
+        &mut self.latencies[place].1
+    }
+
+    fn merge(&mut self, latency: u8, sketch: &Sketch) {
+        self.of(latency).sketch.merge(sketch);
+    }
+
+    fn gather(&mut self, latency: u8, ns: i64) {
+        let gathered = self.of(latency);
         let sum = &mut gathered.sketch.sum;
         *sum = sum.saturating_add(u64::try_from(ns).unwrap_or_default());
         gathered.buckets.push(bucket_of(ns));
@@ -213,6 +223,55 @@ impl Summing {
             };
             self.count(number, &facts);
         }
+        self.check_limits();
+    }
+
+    /// Counts the events of a segment by its own rollup; `false` where that does not tell everything.
+    pub fn add_rollup(&mut self, segment: &Segment) -> Result<bool, Damaged> {
+        let (rollup, file) = segment.rollup()?;
+        let rollup = rollup.as_ref().as_ref();
+        let Some(rollup) = rollup.filter(|rollup| rollup.has_tables() && rollup.addresses.is_some()) else {
+            return Ok(false);
+        };
+        self.add_tables(rollup, file)?;
+        Ok(true)
+    }
+
+    fn add_tables(&mut self, rollup: &Rollup, file: &CheckedFile) -> Result<(), Damaged> {
+        // The empty name is the first, so that an absent lane is number 0.
+        self.name("");
+        let mut renamed = |of: &Combination| {
+            let names = of.names.map(|name| self.name(rollup.name(name)));
+            Combination { names, ..*of }
+        };
+        let laneless: Vec<Combination> = rollup.laneless.iter().map(&mut renamed).collect();
+        let combinations: Vec<Combination> = rollup.combinations.iter().map(|(of, _)| renamed(of)).collect();
+        let laneless: Vec<u32> = laneless.into_iter().map(|of| self.laneless.number(of)).collect();
+        let combinations: Vec<u32> = combinations.into_iter().map(|of| self.number(of)).collect();
+        let addresses = rollup.addresses.iter().flatten();
+        let addresses: Vec<u32> = addresses.map(|address| self.name(rollup.name(*address))).collect();
+        self.addresses.extend(addresses);
+        let ever = i64::MIN..i64::MAX;
+        rollup.each_row(file, Table::Minutes, ever.clone(), true, |number, sum, latencies| {
+            let Some(number) = laneless.get(number as usize) else { return };
+            let timed = self.minutes.at(*number, step_of(sum, Table::Minutes));
+            timed.sum.add(sum);
+            for (latency, sketch) in latencies.iter().enumerate() {
+                if let Some(sketch) = sketch {
+                    timed.merge(latency as u8, sketch);
+                }
+            }
+        })?;
+        rollup.each_row(file, Table::LaneHours, ever, false, |number, sum, _| {
+            if let Some(number) = combinations.get(number as usize) {
+                self.lane_hours.at(*number, step_of(sum, Table::LaneHours)).add(sum);
+            }
+        })?;
+        self.check_limits();
+        Ok(())
+    }
+
+    fn check_limits(&mut self) {
         let too_many = |count: usize| count > ROWS_MAX;
         if self.combinations.all.len() > COMBINATIONS_MAX
             || too_many(self.minutes.all.len())
@@ -224,11 +283,9 @@ impl Summing {
 
     fn count(&mut self, number: u32, facts: &Facts) {
         let sum = Sum::of(facts);
-        let hour = facts.start_ns.div_euclid(Table::LaneHours.step_ns());
-        self.lane_hours.at(number, hour).add(&sum);
+        self.lane_hours.at(number, step_of(&sum, Table::LaneHours)).add(&sum);
         let laneless = self.without_lane[number as usize];
-        let minute = facts.start_ns.div_euclid(Table::Minutes.step_ns());
-        let timed = self.minutes.at(laneless, minute);
+        let timed = self.minutes.at(laneless, step_of(&sum, Table::Minutes));
         timed.sum.add(&sum);
         facts.each_latency(|latency, ns| timed.gather(latency as u8, ns));
     }
@@ -248,12 +305,15 @@ impl Summing {
         for ((name, column), key) in names.iter_mut().zip(columns).zip(key) {
             *name = column.number(*key, self);
         }
-        let of = Combination { names, stage, outcome };
+        Some(self.number(Combination { names, stage, outcome }))
+    }
+
+    fn number(&mut self, of: Combination) -> u32 {
         let number = self.combinations.number(of);
         if number as usize == self.without_lane.len() {
             self.without_lane.push(self.laneless.number(of.without_lane()));
         }
-        Some(number)
+        number
     }
 
     fn address(&mut self, address: &str, destination: &str) {
@@ -322,6 +382,11 @@ impl Summing {
         };
         Some(encode(&rollup, &rows))
     }
+}
+
+/// The step of a table that a sum of its is of.
+fn step_of(sum: &Sum, table: Table) -> i64 {
+    sum.first_ns.div_euclid(table.step_ns())
 }
 
 /// Where a combination is kept among the recent ones.
