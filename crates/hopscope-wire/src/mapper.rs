@@ -7,6 +7,7 @@ use crate::progress::ProgressLog;
 use crate::span::{AttributeView, Attributes, Kind, LinkView, Raw, Remote, SpanView, Status, remote_of};
 use crate::words::Words;
 use crate::{DecodeLimits, Decoded, Rejected};
+use foldhash::fast::RandomState;
 use hopscope_model::{
     Attribute, BatchBuilder, Cell, EventRow, OutcomeCode, Source, SpanContext, SpanId, Stage, Tenant, Text,
     TraceId, UNKNOWN,
@@ -264,7 +265,7 @@ impl<'a> Mapper<'a> {
             return;
         }
         let columns = self.words.builder.columns();
-        let spans: HashMap<(TraceId, SpanId), usize> = (0..columns.span.len())
+        let spans: HashMap<(TraceId, SpanId), usize, RandomState> = (0..columns.span.len())
             .map(|index| ((columns.trace[index], columns.span[index]), index))
             .collect();
         let process = |index: usize| (columns.service[index], columns.instance[index]);

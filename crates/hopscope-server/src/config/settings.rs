@@ -165,7 +165,7 @@ settings! {
         "Bytes of memory after which what is in it is sealed into a segment; while sealing is behind, a tenant may have four times as many.";
     compact_rows: count = 4_194_304,
         "Events after which the sealed segments of a day are merged into one, and most events of a merged segment.";
-    compact_segments_max: count = 16,
+    compact_segments_max: count = 24,
         "Sealed segments of a day after which they are merged, however few events they have.";
     metadata_bytes_max: bytes = 64 << 20,
         "Memory for what finds the way in segments (footers, fences of key indexes, counts), of all tenants.";

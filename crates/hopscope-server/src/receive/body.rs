@@ -22,6 +22,9 @@ pub(super) const ENCODINGS: &str = "identity,gzip,zstd";
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 const CHUNK_BYTES: usize = 64 << 10;
 
+/// Most room that is made because a request says how long it is: it may not come.
+const TOLD_BYTES_MAX: usize = 512 << 10;
+
 impl Encoding {
     /// By its name in `content-encoding` or `grpc-encoding`.
     pub(super) fn from_name(name: &[u8]) -> Option<Self> {
@@ -58,7 +61,8 @@ where
     B: Body<Data = Bytes, Error: std::fmt::Display>,
 {
     let mut body = std::pin::pin!(body);
-    let mut all = Vec::new();
+    let told = usize::try_from(body.size_hint().lower()).unwrap_or_default();
+    let mut all = Vec::with_capacity(told.min(TOLD_BYTES_MAX));
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Refusal::Broken(format!("the body broke off: {error}")))?;
         let Ok(data) = frame.into_data() else { continue };

@@ -67,7 +67,7 @@ impl Default for Options {
             table_bytes_max: 128 << 20,
             compact: true,
             compact_rows: 4_194_304,
-            compact_segments_max: 16,
+            compact_segments_max: 24,
             wal_mode: WalMode::Sync,
             group_bytes_max: 1 << 20,
             disk_reserve_bytes: 256 << 20,

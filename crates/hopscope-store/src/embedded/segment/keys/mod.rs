@@ -13,6 +13,7 @@ mod plain;
 use super::checked::{CheckedFile, Damaged};
 use crate::embedded::fingerprint::Kind;
 use crate::embedded::ints::{Malformed, Reader};
+use bytes::Bytes;
 use packed::{BLOCK_ENTRIES, Block, Entry, width_of};
 use plain::Plain;
 use std::ops::Range;
@@ -288,24 +289,43 @@ impl KeyIndex {
             return Ok(());
         }
         let fences = self.fences(kind, start, part)?;
-        let mut loaded = None;
-        for (place, fingerprint) in fingerprints.iter().enumerate() {
-            let kept = fingerprint >> (u64::BITS - part.fingerprint_bits);
+        let kept = |fingerprint: u64| fingerprint >> (u64::BITS - part.fingerprint_bits);
+        let mut place = 0;
+        while let Some(fingerprint) = fingerprints.get(place) {
             // The block before the first fence past it may end with it.
-            let mut number = fences.firsts.partition_point(|first| *first < kept).saturating_sub(1);
-            while let Some(first) = fences.firsts.get(number).filter(|first| **first <= kept) {
-                let (range, count) = &fences.blocks[number];
-                if loaded.as_ref().is_none_or(|(loaded, _)| *loaded != number) {
-                    loaded = Some((number, self.file.read(range.start, (range.end - range.start) as usize)?));
-                }
-                if let Some((_, bytes)) = &loaded {
-                    let block = Block::new(bytes, *first, *count as usize).map_err(|odd| self.odd(odd))?;
-                    block.under(kept).for_each(|entry| each(place, entry));
-                }
+            let wanted = kept(*fingerprint);
+            let mut number = fences.firsts.partition_point(|first| *first < wanted).saturating_sub(1);
+            let next = fences.firsts.get(number + 1).copied();
+            let only_here = |fingerprint: &u64| next.is_none_or(|next| kept(*fingerprint) < next);
+            let here = fingerprints[place..].partition_point(only_here);
+            if here > 0 {
+                let wanted = fingerprints[place..place + here].iter().map(|fingerprint| kept(*fingerprint));
+                let bytes = self.block_bytes(&fences, number)?;
+                let block = self.block(&fences, number, &bytes)?;
+                under_each(block, fences.blocks[number].1, wanted, |nth, entry| each(place + nth, entry));
+                place += here;
+                continue;
+            }
+            // It begins a block: those before it may end with it, and it may fill several.
+            while fences.firsts.get(number).is_some_and(|first| *first <= wanted) {
+                let bytes = self.block_bytes(&fences, number)?;
+                let block = self.block(&fences, number, &bytes)?;
+                block.under(wanted).for_each(|entry| each(place, entry));
                 number += 1;
             }
+            place += 1;
         }
         Ok(())
+    }
+
+    fn block_bytes(&self, fences: &Fences, number: usize) -> Result<Bytes, Damaged> {
+        let (range, _) = &fences.blocks[number];
+        self.file.read(range.start, (range.end - range.start) as usize)
+    }
+
+    fn block<'b>(&self, fences: &Fences, number: usize, bytes: &'b [u8]) -> Result<Block<'b>, Damaged> {
+        let count = fences.blocks[number].1 as usize;
+        Block::new(bytes, fences.firsts[number], count).map_err(|odd| self.odd(odd))
     }
 
     fn fences(&self, kind: Kind, start: u64, part: &Part) -> Result<Arc<Fences>, Damaged> {
@@ -324,6 +344,38 @@ impl KeyIndex {
     /// The file.
     pub fn file(&self) -> &CheckedFile {
         &self.file
+    }
+}
+
+/// Entries of a block for each of which one fingerprint is looked for, at the most, when it is gone through from its
+/// begin to its end; with fewer fingerprints each is searched by itself.
+const ENTRIES_GONE_THROUGH: usize = 16;
+
+/// Calls `each` with the place of every fingerprint (in order, none before the block's first is found) and its entries.
+fn under_each(
+    block: Block<'_>,
+    count: u32,
+    wanted: impl ExactSizeIterator<Item = u64>,
+    mut each: impl FnMut(usize, Entry),
+) {
+    let first = block.first();
+    if wanted.len() * ENTRIES_GONE_THROUGH < count as usize {
+        let wanted = wanted.enumerate().filter(|(_, fingerprint)| *fingerprint >= first);
+        wanted.for_each(|(nth, wanted)| block.under(wanted).for_each(|entry| each(nth, entry)));
+        return;
+    }
+    let mut entries = block.entries();
+    let mut next = entries.next();
+    for (nth, wanted) in wanted.enumerate() {
+        while next.is_some_and(|entry| entry.fingerprint < wanted) {
+            next = entries.next();
+        }
+        // Not gone past: the next one wanted may be the same.
+        let (mut same, mut behind) = (next, entries.clone());
+        while let Some(entry) = same.filter(|entry| entry.fingerprint == wanted) {
+            each(nth, entry);
+            same = behind.next();
+        }
     }
 }
 

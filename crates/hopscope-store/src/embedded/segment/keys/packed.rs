@@ -131,9 +131,13 @@ impl<'a> Block<'a> {
     }
 
     /// All entries in order.
-    #[cfg(test)]
     pub fn entries(self) -> Entries<'a> {
         Entries { block: self, number: 0, bit: 0 }
+    }
+
+    /// The fingerprint of its first entry.
+    pub fn first(self) -> u64 {
+        self.base
     }
 
     /// The entries of that fingerprint, which is not before the block's first.

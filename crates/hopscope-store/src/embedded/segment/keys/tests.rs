@@ -63,13 +63,15 @@ fn proposes_every_row_of_every_key() {
     let (bytes, parts) = writer.finish();
     let index = opened(&bytes, 20_000, parts).expect("fits");
     check(&index, &wanted);
-    // Many fingerprints at a time are answered as each by itself.
-    let spans: Vec<u64> =
-        wanted.keys().filter(|key| key.0 == Kind::Span).map(|key| key.1).step_by(3).collect();
-    let mut together = vec![Vec::new(); spans.len()];
-    index.probe(Kind::Span, &spans, |place, rows| together[place].push(rows)).expect("sound");
-    for (span, rows) in spans.iter().zip(together).step_by(101) {
-        assert_eq!(index.rows_under(Kind::Span, &[*span]).expect("sound"), rows);
+    // Many fingerprints at a time are answered as each by itself, be they close together or far apart.
+    let spans: Vec<u64> = wanted.keys().filter(|key| key.0 == Kind::Span).map(|key| key.1).collect();
+    for step in [3, 97] {
+        let spans: Vec<u64> = spans.iter().copied().step_by(step).collect();
+        let mut together = vec![Vec::new(); spans.len()];
+        index.probe(Kind::Span, &spans, |place, rows| together[place].push(rows)).expect("sound");
+        for (span, rows) in spans.iter().zip(together).step_by(11) {
+            assert_eq!(index.rows_under(Kind::Span, &[*span]).expect("sound"), rows);
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use super::{
 use super::{encode, outcome_of, rows};
 use crate::measured::{Facts, Sum};
 use crate::sketch::{Sketch, bucket_of};
+use foldhash::{HashMap, HashSet};
 use hopscope_model::{Disposition, OutcomeCode, Stage, UNKNOWN};
-use std::collections::{HashMap, HashSet};
 
 /// Latencies of one kind that are gathered before they are sorted into a sketch.
 const GATHERED_MAX: usize = 128;
@@ -187,7 +187,7 @@ impl Summing {
         let rejects = |number: u32| rows.disposition.name(number) == Disposition::Reject.name();
         let rejects: Vec<bool> = (0..rows.disposition.count() as u32).map(rejects).collect();
         let mut recent: Vec<(Key, u32)> = vec![([ABSENT; NAMES + 2], ABSENT); RECENT];
-        let mut addressed: HashSet<(u32, u32)> = HashSet::new();
+        let mut addressed: HashSet<(u32, u32)> = HashSet::default();
         for row in 0..rows.rows() {
             let mut key = [ABSENT; NAMES + 2];
             for (own, names) in key.iter_mut().zip(names.iter().chain([&rows.stage, &rows.outcome])) {
@@ -350,7 +350,7 @@ impl Summing {
                 .into_iter()
                 .map(|((number, step), timed)| ((step, without[number as usize]), timed.sketches())),
         );
-        let mut hours: HashMap<(i64, u32), (Sum, [Sketch; 5])> = HashMap::new();
+        let mut hours: HashMap<(i64, u32), (Sum, [Sketch; 5])> = HashMap::default();
         for ((minute, number), (sum, latencies)) in &minutes {
             let hour = hours.entry((minute.div_euclid(60), *number)).or_default();
             hour.0.add(sum);
