@@ -19,7 +19,7 @@ impl Folder {
     pub fn aggregate(&self, aggregation: &Aggregation, cancel: &Cancel) -> Result<Aggregated, Error> {
         let mut read = Read::begin(self, cancel)?;
         let mut rows = match aggregation.of {
-            Counted::Events => count_events(&mut read, aggregation, cancel)?,
+            Counted::Events => count_events(&mut read, aggregation, self.options.read_threads_max, cancel)?,
             Counted::Tallies => count_tallies(&mut read, aggregation, cancel)?,
         };
         read.say_what_was_dropped(aggregation.query.range(aggregation.now_ns).0);
@@ -29,22 +29,45 @@ impl Folder {
     }
 }
 
-fn count_events(read: &mut Read<'_>, aggregation: &Aggregation, cancel: &Cancel) -> Result<Vec<Row>, Error> {
+fn count_events(
+    read: &mut Read<'_>,
+    aggregation: &Aggregation,
+    threads_max: usize,
+    cancel: &Cancel,
+) -> Result<Vec<Row>, Error> {
     let mut counting = Counting::new(aggregation);
-    for source in 0..read.sources.len() {
+    let mut segments: Vec<Arc<Segment>> = Vec::new();
+    for source in &read.sources {
         cancel.check()?;
-        match &read.sources[source] {
+        match source {
             Source::Table(table, until) => count_table(&mut counting, aggregation, table, *until, cancel)?,
-            Source::Segment(segment) => {
-                let segment = Arc::clone(segment);
-                // Counted apart, so that a segment that turns out damaged half way counts nothing.
-                let counted = count_segment(aggregation, &segment, cancel);
-                let counted = read.or_damage(&segment, counted)?;
-                counted.into_iter().for_each(|counted| counting.merge(counted));
-            }
+            Source::Segment(segment) => segments.push(Arc::clone(segment)),
+        }
+    }
+    for segments in segments.chunks(threads_max.max(1)) {
+        cancel.check()?;
+        // Each counted apart, so that a segment that turns out damaged half way counts nothing.
+        let counted = each_on_its_thread(segments, |segment| count_segment(aggregation, segment, cancel));
+        for (segment, counted) in segments.iter().zip(counted) {
+            let counted = read.or_damage(segment, counted)?;
+            counted.into_iter().for_each(|counted| counting.merge(counted));
         }
     }
     Ok(counting.finish())
+}
+
+/// Works on all items at a time, the first of them on this thread; what came of it, in their order.
+fn each_on_its_thread<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let Some((first, others)) = items.split_first() else { return Vec::new() };
+    let work = &work;
+    std::thread::scope(|scope| {
+        let others: Vec<_> = others.iter().map(|item| scope.spawn(move || work(item))).collect();
+        let first = std::iter::once(work(first));
+        let others = others
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panicked| std::panic::resume_unwind(panicked)));
+        first.chain(others).collect()
+    })
 }
 
 /// Looks at every event of a table that counts.
