@@ -16,6 +16,7 @@ mod id;
 mod implied;
 pub(crate) mod keys;
 pub(crate) mod merge;
+mod numbered;
 mod output;
 mod pages;
 mod places;

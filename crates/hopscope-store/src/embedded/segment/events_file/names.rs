@@ -1,6 +1,7 @@
 //! [`NamesChunk`]: one column of names of one row group, as Parquet has it: a page with each name once, then pages of
 //! numbers of names, in runs where they repeat and else in as few bits as they need.
 
+use super::super::numbered::Numbered;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
 use arrow_array::{Array, ArrayRef};
@@ -15,7 +16,6 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::statistics::{Statistics, ValueStatistics};
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
-use std::collections::HashMap;
 
 /// See the module.
 pub(super) struct NamesChunk {
@@ -23,8 +23,7 @@ pub(super) struct NamesChunk {
     page_rows: usize,
     codec: Compression,
     compressor: Option<zstd::bulk::Compressor<'static>>,
-    numbers: HashMap<String, u32>,
-    names: Vec<String>,
+    names: Numbered<String>,
     /// Of the page that is being filled: numbers, [`ABSENT`] where there is no name.
     page: Vec<u32>,
     pages: Vec<Encoded>,
@@ -53,8 +52,7 @@ impl NamesChunk {
             page_rows: properties.data_page_row_count_limit(),
             codec,
             compressor,
-            numbers: HashMap::new(),
-            names: Vec::new(),
+            names: Numbered::default(),
             page: Vec::new(),
             pages: Vec::new(),
         })
@@ -74,7 +72,7 @@ impl NamesChunk {
             } else {
                 let key = keys.value(row) as usize;
                 if known[key] == ABSENT {
-                    known[key] = self.number(names.value(key));
+                    known[key] = self.names.number(names.value(key));
                 }
                 known[key]
             };
@@ -84,16 +82,6 @@ impl NamesChunk {
             }
         }
         Ok(())
-    }
-
-    fn number(&mut self, name: &str) -> u32 {
-        if let Some(number) = self.numbers.get(name) {
-            return *number;
-        }
-        let number = self.names.len() as u32;
-        self.names.push(name.to_owned());
-        self.numbers.insert(name.to_owned(), number);
-        number
     }
 
     fn end_page(&mut self) -> Result<()> {
@@ -133,7 +121,7 @@ impl NamesChunk {
             self.end_page()?;
         }
         let mut names = Vec::new();
-        for name in &self.names {
+        for name in &self.names.all {
             names.extend_from_slice(&(name.len() as u32).to_le_bytes());
             names.extend_from_slice(name.as_bytes());
         }
@@ -142,7 +130,7 @@ impl NamesChunk {
         let mut writer = SerializedPageWriter::new(&mut sink);
         let page = Page::DictionaryPage {
             buf: names.into(),
-            num_values: self.names.len() as u32,
+            num_values: self.names.all.len() as u32,
             encoding: Encoding::PLAIN,
             is_sorted: false,
         };
@@ -171,7 +159,7 @@ impl NamesChunk {
         let bound = |name: Option<&String>| {
             name.filter(|name| name.len() <= BOUND_BYTES_MAX).map(|name| ByteArray::from(name.as_str()))
         };
-        let (least, most) = (bound(self.names.iter().min()), bound(self.names.iter().max()));
+        let (least, most) = (bound(self.names.all.iter().min()), bound(self.names.all.iter().max()));
         let statistics = ValueStatistics::new(least, most, None, Some(absent as u64), false);
         let metadata = ColumnChunkMetaData::builder(self.column)
             .set_compression(self.codec)

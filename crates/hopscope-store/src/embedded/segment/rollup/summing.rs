@@ -3,6 +3,7 @@
 use super::super::Segment;
 use super::super::arrays::{Arrays, Names};
 use super::super::checked::{CheckedFile, Damaged};
+use super::super::numbered::Numbered;
 use super::{
     ADDRESSES_MAX, BLOCK_BYTES, Block, COMBINATIONS_MAX, Combination, NAMES, ROWS_MAX, Rollup, Table,
 };
@@ -27,34 +28,16 @@ const ABSENT: u32 = u32::MAX;
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Summing {
-    numbers: HashMap<String, u32>,
-    names: Vec<String>,
-    combinations: Numbered,
+    names: Numbered<String>,
+    combinations: Numbered<Combination>,
     /// Of each combination that of the same without its lane.
     without_lane: Vec<u32>,
-    laneless: Numbered,
+    laneless: Numbered<Combination>,
     minutes: Cells<Timed>,
     lane_hours: Cells<Sum>,
     /// Names of addresses.
     addresses: HashSet<u32>,
     given_up: bool,
-}
-
-/// Combinations by number.
-#[derive(Default)]
-struct Numbered {
-    numbers: HashMap<Combination, u32>,
-    all: Vec<Combination>,
-}
-
-impl Numbered {
-    fn number(&mut self, of: Combination) -> u32 {
-        let all = &mut self.all;
-        *self.numbers.entry(of).or_insert_with(|| {
-            all.push(of);
-            all.len() as u32 - 1
-        })
-    }
 }
 
 /// What is summed up by combination and step of time.
@@ -167,13 +150,7 @@ impl Column<'_> {
 
 impl Summing {
     fn name(&mut self, name: &str) -> u32 {
-        if let Some(number) = self.numbers.get(name) {
-            return *number;
-        }
-        let number = self.names.len() as u32;
-        self.names.push(name.to_owned());
-        self.numbers.insert(name.to_owned(), number);
-        number
+        self.names.number(name)
     }
 
     /// Counts these rows.
@@ -246,7 +223,7 @@ impl Summing {
         };
         let laneless: Vec<Combination> = rollup.laneless.iter().map(&mut renamed).collect();
         let combinations: Vec<Combination> = rollup.combinations.iter().map(|(of, _)| renamed(of)).collect();
-        let laneless: Vec<u32> = laneless.into_iter().map(|of| self.laneless.number(of)).collect();
+        let laneless: Vec<u32> = laneless.into_iter().map(|of| self.laneless.number(&of)).collect();
         let combinations: Vec<u32> = combinations.into_iter().map(|of| self.number(of)).collect();
         let addresses = rollup.addresses.iter().flatten();
         let addresses: Vec<u32> = addresses.map(|address| self.name(rollup.name(*address))).collect();
@@ -309,9 +286,9 @@ impl Summing {
     }
 
     fn number(&mut self, of: Combination) -> u32 {
-        let number = self.combinations.number(of);
+        let number = self.combinations.number(&of);
         if number as usize == self.without_lane.len() {
-            self.without_lane.push(self.laneless.number(of.without_lane()));
+            self.without_lane.push(self.laneless.number(&of.without_lane()));
         }
         number
     }
@@ -333,7 +310,7 @@ impl Summing {
             return None;
         }
         self.name("");
-        let names = ranks(&self.names, |one, other| one.cmp(other));
+        let names = ranks(&self.names.all, |one, other| one.cmp(other));
         let renamed =
             |of: &Combination| Combination { names: of.names.map(|name| names[name as usize]), ..*of };
         let combinations: Vec<Combination> = self.combinations.all.iter().map(renamed).collect();
@@ -375,7 +352,7 @@ impl Summing {
         let rollup = Rollup {
             laneless: in_ranks(laneless, &without),
             combinations: in_ranks(combinations.into_iter().zip(sums).collect(), &with_lanes),
-            names: in_ranks(self.names, &names),
+            names: in_ranks(self.names.all, &names),
             addresses: (addresses.len() <= ADDRESSES_MAX).then_some(addresses),
             tables: Some(tables),
             blocks_at: 0,
