@@ -5,7 +5,7 @@ use hopscope_model::query::Time;
 use hopscope_model::{Batch, BatchBuilder, Disposition, MessageEvent, Query, Source, Stage, Tenant};
 use hopscope_store::embedded::sim_dir::SimDir;
 use hopscope_store::embedded::{Embedded, Options};
-use hopscope_store::kit::{NOW_NS, SECOND_NS, random, random::Random, run};
+use hopscope_store::kit::{DIMENSIONS, NOW_NS, SECOND_NS, random, random::Random, run};
 use hopscope_store::memory::Memory;
 use hopscope_store::{Aggregation, Dimension, Latency, Row, Store};
 use proptest::prelude::*;
@@ -14,17 +14,6 @@ use std::sync::Arc;
 
 const MINUTE_NS: i64 = 60 * SECOND_NS;
 const HOUR_NS: i64 = 60 * MINUTE_NS;
-
-const DIMENSIONS: [Dimension; 8] = [
-    Dimension::System,
-    Dimension::Cluster,
-    Dimension::Destination,
-    Dimension::Lane,
-    Dimension::Group,
-    Dimension::Service,
-    Dimension::Stage,
-    Dimension::Outcome,
-];
 
 /// Some hours of events, of which some began long before they came.
 fn event(random: &mut Random) -> MessageEvent {

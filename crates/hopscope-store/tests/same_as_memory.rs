@@ -5,23 +5,12 @@ use hopscope_model::query::Time;
 use hopscope_model::{Key, Limits, Query, Tenant};
 use hopscope_store::embedded::sim_dir::SimDir;
 use hopscope_store::embedded::{Embedded, Options};
-use hopscope_store::kit::{NOW_NS, SECOND_NS, random, random::Random};
+use hopscope_store::kit::{DIMENSIONS, NOW_NS, SECOND_NS, random, random::Random};
 use hopscope_store::memory::Memory;
 use hopscope_store::{Aggregation, Counted, Dimension, Page, Store};
 use proptest::prelude::*;
 use std::num::NonZero;
 use std::sync::Arc;
-
-const DIMENSIONS: [Dimension; 8] = [
-    Dimension::System,
-    Dimension::Cluster,
-    Dimension::Destination,
-    Dimension::Lane,
-    Dimension::Group,
-    Dimension::Service,
-    Dimension::Stage,
-    Dimension::Outcome,
-];
 
 async fn all_events(store: &dyn Store, keys: &[Key], events_max: usize) -> String {
     let limits = Limits { events_max, ..Limits::default() };

@@ -5,7 +5,8 @@ use crate::{Aggregation, Dimension, Retention, Row};
 use hopscope_model::query::{Comparison, Field, Literal, Term, Time};
 use hopscope_model::{Key, MessageEvent, Query, Tenant};
 
-const DIMENSIONS: [Dimension; 8] = [
+/// Every dimension of events but the instance.
+pub const DIMENSIONS: [Dimension; 8] = [
     Dimension::System,
     Dimension::Cluster,
     Dimension::Destination,
